@@ -1,0 +1,20 @@
+//! Footfall's ingest core: everything between the socket's bytes and the spool segment, without Python.
+//!
+//! ```text
+//! bytes → http::Connection → pipeline::Pipeline (payload, agents, url, country, visitor) → record → spool → segment
+//! ```
+pub mod agents;
+pub mod country;
+pub mod drop_reason;
+pub mod http;
+pub mod payload;
+pub mod pipeline;
+pub mod record;
+pub mod recovery;
+pub mod referrer;
+pub mod rules;
+pub mod segment;
+pub mod snapshot;
+pub mod spool;
+pub mod url;
+pub mod visitor;
