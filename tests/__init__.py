@@ -1,0 +1,1 @@
+"""Footfall's tests; the folders mirror the source tree."""
