@@ -1,0 +1,93 @@
+//! The rule sets, made at build time into one packed file and shared by all parsers of a process.
+//!
+//! `rust_ext/pack_rules.py` writes the pack from pinned registry packages; `pack` holds its byte table. `Rules` owns what it reads:
+//! after `open` the file is not needed any more. Raising a pin and building again renews the rules.
+mod hosts;
+mod pack;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::country::CountryTable;
+pub use hosts::Medium;
+use hosts::{SourceTable, SpamTable};
+use pack::Pack;
+pub use pack::RulesError;
+
+/// Everything that is known beforehand: agents, referrers, countries.
+pub struct Rules {
+    country: CountryTable,
+    sources: SourceTable,
+    spam: SpamTable,
+    info_json: String,
+}
+
+impl Rules {
+    /// Reads and checks a pack.
+    ///
+    /// # Errors
+    /// When the file is missing, or is no pack of this version, or is damaged. Nothing is half loaded.
+    pub fn open(path: &Path) -> Result<Arc<Rules>, RulesError> {
+        let bytes = std::fs::read(path).map_err(|source| RulesError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Rules::from_bytes(&bytes)
+    }
+
+    /// The same from memory.
+    ///
+    /// # Errors
+    /// When the bytes are no pack of this version, or are damaged.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Arc<Rules>, RulesError> {
+        let pack = Pack::parse(bytes)?;
+        Ok(Arc::new(Rules {
+            country: CountryTable::from_sections(
+                pack.bytes(pack::COUNTRY_V4),
+                pack.bytes(pack::COUNTRY_V6),
+            )
+            .map_err(|_| RulesError::Section {
+                tag: pack::COUNTRY_V4,
+            })?,
+            sources: SourceTable::from_rows(pack.rows(pack::SOURCES)?)?,
+            spam: SpamTable::from_rows(pack.rows(pack::SPAM)?)?,
+            info_json: pack.text(pack::INFO)?.to_owned(),
+        }))
+    }
+
+    /// No rules at all: unknown countries, no referrer sources, and agents known by the direct scan and the built-in words only. For
+    /// tests, and for what runs without a pack.
+    #[must_use]
+    pub fn empty() -> Arc<Rules> {
+        Arc::new(Rules {
+            country: CountryTable::default(),
+            sources: SourceTable::default(),
+            spam: SpamTable::default(),
+            info_json: String::from("{}"),
+        })
+    }
+
+    /// Countries by address.
+    #[must_use]
+    pub fn country(&self) -> &CountryTable {
+        &self.country
+    }
+
+    /// Whether the host or one of its parent domains is on the referrer spam list. Case and a trailing dot do not matter.
+    #[must_use]
+    pub fn is_spam_host(&self, host: &str) -> bool {
+        self.spam.contains(host)
+    }
+
+    /// The name and medium of a known referring host (`www.google.co.uk` → Google, search).
+    #[must_use]
+    pub fn referrer_source(&self, host: &str) -> Option<(&str, Medium)> {
+        self.sources.get(host)
+    }
+
+    /// What the pack was made from, as JSON: `{"sets": [{"name", "version", "licence", "attribution", "url"}, …]}`.
+    #[must_use]
+    pub fn info_json(&self) -> &str {
+        &self.info_json
+    }
+}
