@@ -9,6 +9,7 @@ pub mod drop_reason;
 pub mod http;
 pub mod payload;
 pub mod pipeline;
+pub mod rate;
 pub mod record;
 pub mod recovery;
 pub mod referrer;
