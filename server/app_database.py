@@ -211,18 +211,13 @@ def _migration_lock(settings: Settings, engine: Engine) -> Iterator[Connection]:
 
 def bump_version(session: Session, name: str = SNAPSHOT_VERSION) -> int:
     """Count a change that every process must see; part of the caller's transaction. Returns the new version."""
-    changed = session.execute(
-        update(Version).where(Version.name == name).values(version=Version.version + 1).returning(Version.version)
-    ).scalar()
-    if changed is None:
-        session.execute(insert(Version).values(name=name, version=1))
-        return 1
-    return changed
+    changed = update(Version).where(Version.name == name).values(version=Version.version + 1).returning(Version.version)
+    return session.execute(changed).scalar_one()
 
 
 def read_version(session: Session, name: str = SNAPSHOT_VERSION) -> int:
     """The version of what `name` names; 0 before its first change."""
-    return session.execute(select(Version.version).where(Version.name == name)).scalar() or 0
+    return session.execute(select(Version.version).where(Version.name == name)).scalar_one()
 
 
 def scrub_deleted(engine: Engine) -> None:

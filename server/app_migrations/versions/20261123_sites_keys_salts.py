@@ -62,11 +62,12 @@ def upgrade() -> None:
         sa.Column("oldest_unflushed_at_ms", sa.BigInteger, nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger, nullable=False),
     )
-    op.create_table(
+    versions = op.create_table(
         "versions",
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("version", sa.BigInteger, nullable=False),
     )
+    op.bulk_insert(versions, [{"name": "snapshot", "version": 0}])
 
 
 def downgrade() -> None:

@@ -1,0 +1,310 @@
+"""The snapshot: sites, API-key hashes, salts and limits as one versioned document that the ingest core works from.
+
+Life: `read_source` reads the app database, `render` writes the JSON that `Collector.apply_snapshot` takes, and
+`save_source`/`load_source` keep a copy beside the spool, its salts encrypted, so that a process can start while the app
+database is away. `SnapshotPoller` is the thread that does all of it: it asks for the version every second, and at once
+when Redis says that something changed.
+
+Invariants:
+- Redis carries only the hint "version N", never the content;
+- a salt whose time is over is never applied or saved again, even while the app database is away;
+- without any snapshot the core answers 503, so nothing here ever makes up an empty one.
+
+All times are milliseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from server.app_database import ApiKey, Salt, Site, read_version
+from server.config import Settings
+from server.salts import is_kept, keep_salts
+
+log = logging.getLogger(__name__)
+
+POLL_INTERVAL_S = 1.0
+
+# Salts and the days of each time zone move with the clock: render again this often even when nothing changed.
+RENDER_INTERVAL_S = 600.0
+
+# Salts change once a day: looking for missing ones this often is soon enough after an outage.
+SALT_INTERVAL_S = 30.0
+
+# Local dates told to the core: server batches may be 7 days old, and a day more for zones behind UTC.
+DAYS_BACK = 8
+DAYS_AHEAD = 3
+
+SAVED_NAME = "snapshot.json"
+
+# The Redis channel that carries the newest version as text.
+CHANNEL = "footfall:snapshot"
+
+_NONCE_BYTES = 12  # AES-GCM's own size
+
+
+class SavedSnapshotError(Exception):
+    """The saved copy cannot be used: damaged, or made with another secret key. A new one is written later."""
+
+
+@dataclass(frozen=True)
+class SnapshotSource:
+    """What the app database says, before time is added to it."""
+
+    version: int
+    sites: tuple[dict[str, Any], ...]
+    api_keys: tuple[dict[str, Any], ...]
+    salts: dict[str, str]
+
+
+def read_source(engine: Engine) -> SnapshotSource:
+    """The newest source, read in one transaction."""
+    with Session(engine) as session:
+        version = read_version(session)
+        sites = session.execute(select(Site).order_by(Site.site_id)).scalars().all()
+        keys = session.execute(select(ApiKey).order_by(ApiKey.key_id)).scalars().all()
+        salts = session.execute(select(Salt).order_by(Salt.date)).scalars().all()
+        return SnapshotSource(
+            version=version,
+            sites=tuple(
+                {
+                    "site_id": site.site_id,
+                    "public_id": site.public_id,
+                    "domain": site.domain,
+                    "account_id": site.account_id,
+                    "timezone": site.timezone,
+                    "state": site.state,
+                    "retention_class": site.retention_class,
+                    "allowed_hostnames": site.allowed_hostnames,
+                    "drop_bot_mask": site.drop_bot_mask,
+                    "rate_per_second": site.rate_per_second,
+                    "sample_every": site.sample_every,
+                    "spam_filter": site.spam_filter,
+                }
+                for site in sites
+            ),
+            api_keys=tuple({"hash": key.key_hash, "account_id": key.account_id} for key in keys),
+            salts={row.date: row.salt.hex() for row in salts},
+        )
+
+
+def render(source: SnapshotSource, settings: Settings, now_ms: int) -> bytes:
+    """The JSON document that the core takes, as of this time."""
+    zones = sorted({str(site["timezone"]) for site in source.sites} | {"UTC"})
+    number = {name: index for index, name in enumerate(zones)}
+    limits = {"rate_per_address_per_second": settings.rate_per_address_per_second or None}
+    return orjson.dumps(
+        {
+            "version": source.version,
+            "generated_at_ms": now_ms,
+            "shards": settings.shards,
+            "timezones": [{"name": name, "days": local_days(name, now_ms)} for name in zones],
+            "salts": {day: salt for day, salt in source.salts.items() if is_kept(day, now_ms)},
+            "sites": [{**site, "timezone": number[str(site["timezone"])]} for site in source.sites],
+            "limits": limits,
+            "api_keys": source.api_keys,
+        }
+    )
+
+
+def local_days(zone_name: str, now_ms: int) -> list[tuple[int, str]]:
+    """For each local date around now: the second (UTC) at which it starts there, ascending."""
+    zone = ZoneInfo(zone_name)
+    today = datetime.fromtimestamp(now_ms / 1000, zone).date()
+    days: list[tuple[int, str]] = []
+    for offset in range(-DAYS_BACK, DAYS_AHEAD + 1):
+        day = today + timedelta(days=offset)
+        start_s = _start_of(day, zone)
+        if days and days[-1][0] >= start_s:
+            days.pop()  # a date that the zone skipped has no length
+        days.append((start_s, str(day)))
+    return days
+
+
+def _start_of(day: date, zone: ZoneInfo) -> int:
+    # Where a clock change skips midnight, fold=0 counts with the offset before it, which gives the change itself.
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC).timestamp())
+
+
+def save_source(source: SnapshotSource, path: Path, secret_key: str, now_ms: int) -> None:
+    """Write the copy that a start without the app database uses. Atomic; readable by this user alone."""
+    kept = {day: salt for day, salt in source.salts.items() if is_kept(day, now_ms)}
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    sealed = AESGCM(_salt_key(secret_key)).encrypt(nonce, orjson.dumps(kept), None)
+    document = {**asdict(replace(source, salts={})), "salts": (nonce + sealed).hex()}
+    # One name per process: several processes of one data folder save at the same moment.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(orjson.dumps(document))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_source(path: Path, secret_key: str, now_ms: int) -> SnapshotSource | None:
+    """The saved copy, without salts whose time is over; None when there is none. Raises `SavedSnapshotError`."""
+    try:
+        document = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise SavedSnapshotError(f"{path.name} cannot be read: {error}") from error
+    try:
+        sealed = bytes.fromhex(document["salts"])
+        opened = AESGCM(_salt_key(secret_key)).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+        salts = {day: salt for day, salt in orjson.loads(opened).items() if is_kept(day, now_ms)}
+        return SnapshotSource(
+            version=int(document["version"]),
+            sites=tuple(document["sites"]),
+            api_keys=tuple(document["api_keys"]),
+            salts=salts,
+        )
+    except (InvalidTag, KeyError, TypeError, ValueError) as error:
+        raise SavedSnapshotError(f"{path.name} is damaged or was saved with another secret key") from error
+
+
+def _salt_key(secret_key: str) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"footfall saved salts").derive(secret_key.encode())
+
+
+def announce(settings: Settings, version: int) -> bool:
+    """Tell every process that the snapshot changed. False without Redis, or while it is away: they poll anyway."""
+    if not settings.redis_url:
+        return False
+    import redis
+
+    try:
+        with redis.Redis.from_url(settings.redis_url, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
+            client.publish(CHANNEL, str(version))
+    except redis.RedisError as error:
+        log.warning("Redis could not be told of a change", extra={"reason": type(error).__name__})
+        return False
+    return True
+
+
+class SnapshotPoller(threading.Thread):
+    """Keeps one process supplied: calls `apply` with each new rendering, from its own thread.
+
+    `apply` must not block. `last_success_ms` is the time of the last answer from the app database.
+    """
+
+    def __init__(
+        self, engine: Engine, settings: Settings, secret_key: str, apply: Callable[[bytes, int], None]
+    ) -> None:
+        super().__init__(name="snapshot-poller", daemon=True)
+        self._engine = engine
+        self._settings = settings
+        self._secret_key = secret_key
+        self._apply = apply
+        self._path = settings.data_dir / SAVED_NAME
+        self._source: SnapshotSource | None = None
+        self._rendered_at_s = 0.0
+        self._salts_due_s = 0.0
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self.last_success_ms = 0
+        self.failures = 0
+
+    @property
+    def version(self) -> int | None:
+        """The version in force, once there is one."""
+        return None if self._source is None else self._source.version
+
+    def start_from_saved(self) -> bool:
+        """Apply the saved copy at once, before the thread starts. True when there was one."""
+        try:
+            source = load_source(self._path, self._secret_key, _now_ms())
+        except SavedSnapshotError as error:
+            log.warning("the saved snapshot is not used", extra={"reason": str(error)})
+            return False
+        if source is None:
+            return False
+        self._put_in_force(source, save=False)
+        return True
+
+    def poll(self) -> None:
+        """One look at the app database: applies and saves what changed. Never raises for a store that is away."""
+        now_ms = _now_ms()
+        try:
+            if time.monotonic() >= self._salts_due_s:
+                keep_salts(self._engine, now_ms)
+                self._salts_due_s = time.monotonic() + SALT_INTERVAL_S
+            with Session(self._engine) as session:
+                version = read_version(session)
+            if self._source is None or version != self._source.version:
+                self._put_in_force(read_source(self._engine), save=True)
+            self.last_success_ms = now_ms
+            self.failures = 0
+        except SQLAlchemyError as error:
+            self.failures += 1
+            if self.failures == 1:
+                log.warning("the app database is away", extra={"reason": type(error).__name__})
+        if self._source is not None and time.monotonic() - self._rendered_at_s > RENDER_INTERVAL_S:
+            self._put_in_force(self._source, save=True)
+
+    def run(self) -> None:
+        """Poll until `stop`; a message from Redis cuts the wait short."""
+        listener: threading.Thread | None = None
+        if self._settings.redis_url:
+            listener = threading.Thread(target=self._listen, name="snapshot-listener", daemon=True)
+            listener.start()
+        while not self._stopping.is_set():
+            self.poll()
+            self._wake.wait(POLL_INTERVAL_S)
+            self._wake.clear()
+
+    def stop(self) -> None:
+        """End the thread soon."""
+        self._stopping.set()
+        self._wake.set()
+
+    def _put_in_force(self, source: SnapshotSource, *, save: bool) -> None:
+        now_ms = _now_ms()
+        document = render(source, self._settings, now_ms)
+        if save:
+            try:
+                save_source(source, self._path, self._secret_key, now_ms)
+            except OSError as error:
+                log.error("the snapshot could not be saved", extra={"reason": str(error)})
+        self._source = source
+        self._rendered_at_s = time.monotonic()
+        self._apply(document, source.version)
+
+    def _listen(self) -> None:
+        import redis
+
+        while not self._stopping.is_set():
+            try:
+                with redis.Redis.from_url(self._settings.redis_url, socket_connect_timeout=1.0) as client:
+                    subscription = client.pubsub(ignore_subscribe_messages=True)
+                    subscription.subscribe(CHANNEL)
+                    while not self._stopping.is_set():
+                        if subscription.get_message(timeout=POLL_INTERVAL_S) is not None:
+                            self._wake.set()
+            except (redis.RedisError, OSError) as error:
+                log.warning("Redis is away; changes are polled", extra={"reason": type(error).__name__})
+                self._stopping.wait(POLL_INTERVAL_S)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
