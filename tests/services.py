@@ -1,11 +1,11 @@
 """The real programs that tests and benchmarks run against: where they are, what installs them, what skips them.
 
-As a module: `program("redis-server")` gives a test the path of a program, or skips the test when its service is named in
-FOOTFALL_SKIP_SERVICES, or fails it. Nothing is ever skipped because it is merely absent.
+As a module: `program("redis-server")` gives a test the path of a program, or skips the test when its service is named
+in FOOTFALL_SKIP_SERVICES, or fails it. Nothing is ever skipped because it is merely absent.
 
-As a command (`make test` calls it): `python tests/services.py --install [SERVICE …]` installs what is missing when it is root on
-a machine with apt, otherwise it names what is missing and exits 1. Installing starts no system service: tests start their own
-processes on free loopback ports.
+As a command (`make test` calls it): `python tests/services.py --install [SERVICE …]` installs what is missing when it
+is root on a machine with apt, otherwise it names what is missing and exits 1. Installing starts no system service:
+tests start their own processes on free loopback ports.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def skipped_services() -> frozenset[str]:
     names = frozenset(filter(None, (name.strip() for name in os.environ.get(SKIP_VARIABLE, "").split(","))))
     unknown = names - SERVICES.keys()
     if unknown:
-        raise SystemExit(f"{SKIP_VARIABLE}: no such service: {', '.join(sorted(unknown))}; known: {', '.join(SERVICES)}")
+        raise SystemExit(
+            f"{SKIP_VARIABLE}: no such service: {', '.join(sorted(unknown))}; known: {', '.join(SERVICES)}"
+        )
     return names
 
 
@@ -75,7 +77,9 @@ def missing_services(names: list[str]) -> list[str]:
 
 
 def program(name: str) -> Path:
-    """For tests: the path of `name`. Skips the running test when its service is skipped on purpose; fails it when absent."""
+    """For tests: the path of `name`. Skips the running test when its service is skipped on purpose; fails it when
+    absent.
+    """
     import pytest
 
     service = next(key for key, value in SERVICES.items() if name in value.programs)
@@ -115,15 +119,20 @@ def install(names: list[str]) -> int:
         with services_stay_stopped():
             for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
                 done = subprocess.run(
-                    ["apt-get", "-qq", *arguments], env=environment, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=False
+                    ["apt-get", "-qq", *arguments],
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                    stdin=subprocess.DEVNULL,
+                    check=False,
                 )
                 if done.returncode != 0:
                     print(f"apt-get {arguments[0]} failed ({done.returncode})", file=sys.stderr)
                     break
         missing = missing_services(names)
     for name in missing:
+        service = SERVICES[name]
         print(
-            f"missing: {name} ({', '.join(SERVICES[name].programs)}; Debian: {' '.join(SERVICES[name].debian_packages)}). "
+            f"missing: {name} ({', '.join(service.programs)}; Debian: {' '.join(service.debian_packages)}). "
             f"Install it, or skip its tests with {SKIP_VARIABLE}={name}",
             file=sys.stderr,
         )

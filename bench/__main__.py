@@ -1,0 +1,118 @@
+"""`python -m bench NAME… [--json]`: run suites and print one line, or one table row, per result."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib
+import json
+import pkgutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import suites
+from bench.harness import (
+    DEFAULT_ROUNDS,
+    Result,
+    Run,
+    WrongBuildError,
+    choose_cpus,
+    machine,
+    pinned,
+    require_release_build,
+)
+
+RECORD_FOLDER = Path(__file__).parent / "record"
+
+
+def suite_names() -> list[str]:
+    """Every module of `bench.suites`."""
+    return sorted(module.name for module in pkgutil.iter_modules(suites.__path__) if not module.name.startswith("_"))
+
+
+def run_suite(name: str, run: Run) -> Iterator[Result]:
+    """The results of one suite, as they are measured."""
+    module = importlib.import_module(f"bench.suites.{name}")
+    with pinned(run.cpus.server):
+        yield from module.measure(run)
+
+
+def table_row(result: Result) -> tuple[str, ...]:
+    """One row of the readable table."""
+    verdict = {None: "", True: "kept", False: "[bold red]MISSED[/]"}[result.kept]
+    return (
+        result.name,
+        f"{result.ours:,.4g}" if result.ours < 1e4 else f"{result.ours:,.0f}",
+        "" if result.theirs is None else f"{result.theirs:,.4g}" if result.theirs < 1e4 else f"{result.theirs:,.0f}",
+        "" if result.ratio is None else f"{result.ratio:.3g}",
+        result.unit,
+        "" if result.budget is None else str(result.budget),
+        verdict,
+    )
+
+
+def write_record(results: list[Result]) -> Path:
+    """Keep the results, with machine and date, in bench/record."""
+    described = machine()
+    words = "".join(c if c.isalnum() else "-" for c in str(described["cpu"]).lower()).strip("-")
+    target = RECORD_FOLDER / f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}-{described['cpus']}cpu-{words[:40]}.json"
+    kept: dict[str, object] = {"date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}", "machine": described}
+    earlier = json.loads(target.read_text())["results"] if target.exists() else []
+    names = {result.name for result in results}
+    kept["results"] = [line for line in earlier if line["name"] not in names] + [result.as_json() for result in results]
+    target.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    return target
+
+
+def main() -> int:
+    """Parse the command line, run, print. Exits 1 when --enforce finds a missed budget, 2 when nothing could be
+    measured.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "names", nargs="+", metavar="NAME", choices=[*suite_names(), "all"], help=f"all, {', '.join(suite_names())}"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object per result and line")
+    parser.add_argument(
+        "--rounds", type=int, default=DEFAULT_ROUNDS, help=f"measured rounds (default {DEFAULT_ROUNDS})"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small amounts: shows that the suite works, not how fast we are"
+    )
+    parser.add_argument(
+        "--any-build", action="store_true", help="measure builds other than release, and say so in the results"
+    )
+    parser.add_argument("--enforce", action="store_true", help="exit 1 when a budget is missed")
+    parser.add_argument("--record", action="store_true", help="keep the results in bench/record")
+    arguments = parser.parse_args()
+    console = Console(stderr=True)
+    try:
+        notes = require_release_build(any_build=arguments.any_build)
+    except WrongBuildError as error:
+        console.print(f"bench: {error}", markup=False)
+        return 2
+    run = Run(cpus=choose_cpus(), rounds=arguments.rounds, quick=arguments.quick, notes=notes)
+    names = suite_names() if "all" in arguments.names else arguments.names
+    results: list[Result] = []
+    for name in names:
+        with console.status(f"measuring {name}"):
+            for result in run_suite(name, run):
+                results.append(result)
+                if arguments.json:
+                    print(json.dumps(result.as_json(), ensure_ascii=False), flush=True)
+    if not arguments.json:
+        table = Table("name", "ours", "theirs", "ratio", "unit", "budget", "", box=None, header_style="bold")
+        for result in results:
+            table.add_row(*table_row(result))
+        Console().print(table)
+    if arguments.record:
+        console.print(f"kept in {write_record(results)}")
+    return 1 if arguments.enforce and any(result.kept is False for result in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

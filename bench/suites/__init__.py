@@ -1,0 +1,1 @@
+"""One module per suite; `python -m bench MODULE` runs its `measure`."""
