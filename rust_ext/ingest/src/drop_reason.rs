@@ -85,9 +85,7 @@ impl Outcome {
     /// The outcome with this stored byte, if there is one.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Outcome> {
-        Outcome::ALL
-            .into_iter()
-            .find(|outcome| outcome.code() == code)
+        Outcome::ALL.into_iter().find(|outcome| outcome.code() == code)
     }
 
     /// The label in `ledger`, metrics and `X-Footfall-Dropped`.

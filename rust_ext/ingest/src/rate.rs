@@ -51,10 +51,7 @@ impl Rate {
     #[must_use]
     pub fn per_second(per_second: u32) -> Self {
         let per_second = per_second.max(1);
-        Rate {
-            per_second,
-            burst: per_second.saturating_mul(2),
-        }
+        Rate { per_second, burst: per_second.saturating_mul(2) }
     }
 }
 
@@ -102,10 +99,7 @@ impl RateTable {
             return true;
         };
         if found.is_none() {
-            *bucket = Bucket {
-                key,
-                full_at_micros: now,
-            };
+            *bucket = Bucket { key, full_at_micros: now };
         }
         // A clock stepped back must not lock a key out for longer than its own burst.
         let full_at = bucket.full_at_micros.clamp(now, now.saturating_add(burst));
@@ -134,28 +128,18 @@ mod tests {
     fn a_burst_passes_then_the_rate_holds() {
         let mut table = RateTable::new(16, 1);
         let rate = Rate::per_second(10);
-        let at_once = (0..50)
-            .filter(|_| table.allow_address(address(1), rate, T0_MS))
-            .count();
+        let at_once = (0..50).filter(|_| table.allow_address(address(1), rate, T0_MS)).count();
         assert_eq!(at_once, 20);
-        let later = (1..=10_000)
-            .filter(|ms| table.allow_address(address(1), rate, T0_MS + ms))
-            .count();
+        let later = (1..=10_000).filter(|ms| table.allow_address(address(1), rate, T0_MS + ms)).count();
         assert_eq!(later, 100);
-        assert!(
-            table.allow_address(address(2), rate, T0_MS),
-            "another key is another bucket"
-        );
+        assert!(table.allow_address(address(2), rate, T0_MS), "another key is another bucket");
         assert!(table.allow_site(1, rate, T0_MS), "a site is not an address");
     }
 
     #[test]
     fn one_ipv6_line_is_one_key_and_a_mapped_address_is_its_ipv4() {
         let mut table = RateTable::new(16, 1);
-        let rate = Rate {
-            per_second: 1,
-            burst: 1,
-        };
+        let rate = Rate { per_second: 1, burst: 1 };
         let line = |host: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, host));
         assert!(table.allow_address(line(1), rate, T0_MS));
         assert!(!table.allow_address(line(2), rate, T0_MS));
@@ -166,44 +150,26 @@ mod tests {
     #[test]
     fn a_clock_stepped_back_costs_at_most_the_burst() {
         let mut table = RateTable::new(16, 1);
-        let rate = Rate {
-            per_second: 10,
-            burst: 10,
-        };
+        let rate = Rate { per_second: 10, burst: 10 };
         for _ in 0..10 {
             assert!(table.allow_address(address(1), rate, T0_MS + 86_400_000));
         }
         assert!(!table.allow_address(address(1), rate, T0_MS));
-        assert!(
-            table.allow_address(address(1), rate, T0_MS + 100),
-            "one interval later"
-        );
+        assert!(table.allow_address(address(1), rate, T0_MS + 100), "one interval later");
     }
 
     #[test]
     fn a_full_set_forgets_the_bucket_that_is_full_soonest() {
         let mut table = RateTable::new(1, 1);
-        let rate = Rate {
-            per_second: 1,
-            burst: 1,
-        };
+        let rate = Rate { per_second: 1, burst: 1 };
         for host in 0..4 {
             assert!(table.allow_address(address(host), rate, T0_MS + i64::from(host)));
         }
-        assert!(
-            table.allow_address(address(4), rate, T0_MS + 10),
-            "takes the way of host 0"
-        );
+        assert!(table.allow_address(address(4), rate, T0_MS + 10), "takes the way of host 0");
         for host in 1..4 {
-            assert!(
-                !table.allow_address(address(host), rate, T0_MS + 20),
-                "host {host} is remembered"
-            );
+            assert!(!table.allow_address(address(host), rate, T0_MS + 20), "host {host} is remembered");
         }
-        assert!(
-            table.allow_address(address(0), rate, T0_MS + 20),
-            "a forgotten key starts afresh"
-        );
+        assert!(table.allow_address(address(0), rate, T0_MS + 20), "a forgotten key starts afresh");
     }
 
     /// The textbook bucket: tokens as a fraction, refilled by the time since the last hit.

@@ -63,14 +63,8 @@ impl Site {
     #[must_use]
     pub fn allows_hostname(&self, hostname: &str) -> bool {
         (self.exact_hostnames.is_empty() && self.hostname_suffixes.is_empty())
-            || self
-                .exact_hostnames
-                .iter()
-                .any(|exact| &**exact == hostname)
-            || self
-                .hostname_suffixes
-                .iter()
-                .any(|suffix| hostname.ends_with(&**suffix))
+            || self.exact_hostnames.iter().any(|exact| &**exact == hostname)
+            || self.hostname_suffixes.iter().any(|suffix| hostname.ends_with(&**suffix))
     }
 }
 
@@ -144,31 +138,17 @@ impl std::fmt::Display for SnapshotError {
         match self {
             SnapshotError::Json(reason) => write!(formatter, "snapshot: {reason}"),
             SnapshotError::Timezone { site_id } => {
-                write!(
-                    formatter,
-                    "snapshot: site {site_id} names a timezone that is not listed"
-                )
+                write!(formatter, "snapshot: site {site_id} names a timezone that is not listed")
             }
             SnapshotError::Days { timezone } => {
-                write!(
-                    formatter,
-                    "snapshot: timezone {timezone} has no days, or days out of order"
-                )
+                write!(formatter, "snapshot: timezone {timezone} has no days, or days out of order")
             }
             SnapshotError::Date(date) => write!(formatter, "snapshot: {date:?} is not a date"),
-            SnapshotError::Salt { date } => write!(
-                formatter,
-                "snapshot: the salt of {date} is not 32 hex digits"
-            ),
+            SnapshotError::Salt { date } => write!(formatter, "snapshot: the salt of {date} is not 32 hex digits"),
             SnapshotError::PublicId { site_id } => {
-                write!(
-                    formatter,
-                    "snapshot: the public id of site {site_id} is not a UUID"
-                )
+                write!(formatter, "snapshot: the public id of site {site_id} is not a UUID")
             }
-            SnapshotError::ApiKey => {
-                formatter.write_str("snapshot: an API-key hash is not 64 hex digits")
-            }
+            SnapshotError::ApiKey => formatter.write_str("snapshot: an API-key hash is not 64 hex digits"),
         }
     }
 }
@@ -259,19 +239,12 @@ impl Snapshot {
         let mut salts = HashMap::new();
         for (date, hex) in &parsed.salts {
             let day = days_of_date(date).ok_or_else(|| SnapshotError::Date(date.clone()))?;
-            let key =
-                bytes_of_hex(hex).ok_or_else(|| SnapshotError::Salt { date: date.clone() })?;
+            let key = bytes_of_hex(hex).ok_or_else(|| SnapshotError::Salt { date: date.clone() })?;
             salts.insert(day, Salt::new(key));
         }
-        let newest_salt = salts
-            .iter()
-            .max_by_key(|(day, _)| **day)
-            .map(|(_, salt)| *salt);
-        let timezones: Box<[Timezone]> = parsed
-            .timezones
-            .into_iter()
-            .map(|timezone| read_timezone(timezone, &salts))
-            .collect::<Result<_, _>>()?;
+        let newest_salt = salts.iter().max_by_key(|(day, _)| **day).map(|(_, salt)| *salt);
+        let timezones: Box<[Timezone]> =
+            parsed.timezones.into_iter().map(|timezone| read_timezone(timezone, &salts)).collect::<Result<_, _>>()?;
 
         let mut sites = Vec::with_capacity(parsed.sites.len());
         let mut by_domain: HashMap<Box<str>, u32, _> = HashMap::default();
@@ -281,8 +254,7 @@ impl Snapshot {
             if json.timezone >= timezones.len() {
                 return Err(SnapshotError::Timezone { site_id });
             }
-            let public_id =
-                uuid_bits(json.public_id.as_bytes()).ok_or(SnapshotError::PublicId { site_id })?;
+            let public_id = uuid_bits(json.public_id.as_bytes()).ok_or(SnapshotError::PublicId { site_id })?;
             let site = read_site(json);
             by_public_id.insert(public_id, index);
             // A domain may have been registered again after its former site was destroyed: the living one answers.
@@ -293,19 +265,13 @@ impl Snapshot {
         }
         let mut api_keys = HashMap::new();
         for key in parsed.api_keys {
-            api_keys.insert(
-                bytes_of_hex(&key.hash).ok_or(SnapshotError::ApiKey)?,
-                key.account_id,
-            );
+            api_keys.insert(bytes_of_hex(&key.hash).ok_or(SnapshotError::ApiKey)?, key.account_id);
         }
         Ok(Snapshot {
             version: parsed.version,
             generated_at_ms: parsed.generated_at_ms,
             shards: parsed.shards.max(1),
-            rate_per_address: parsed
-                .limits
-                .rate_per_address_per_second
-                .map(Rate::per_second),
+            rate_per_address: parsed.limits.rate_per_address_per_second.map(Rate::per_second),
             sites: sites.into_boxed_slice(),
             by_domain,
             by_public_id,
@@ -318,18 +284,14 @@ impl Snapshot {
     /// The site of a domain (lower-case, without `www.`).
     #[must_use]
     pub fn site_by_domain(&self, domain: &str) -> Option<&Site> {
-        self.by_domain
-            .get(domain)
-            .and_then(|index| self.site_at(*index))
+        self.by_domain.get(domain).and_then(|index| self.site_at(*index))
     }
 
     /// The site of a public id, in either form of a UUID's text.
     #[must_use]
     pub fn site_by_public_id(&self, public_id: &[u8]) -> Option<&Site> {
         let bits = uuid_bits(public_id)?;
-        self.by_public_id
-            .get(&bits)
-            .and_then(|index| self.site_at(*index))
+        self.by_public_id.get(&bits).and_then(|index| self.site_at(*index))
     }
 
     /// The account of an API key, by the SHA-256 of the key.
@@ -347,9 +309,7 @@ impl Snapshot {
     /// The name of the site's own timezone.
     #[must_use]
     pub fn timezone_of(&self, site: &Site) -> &str {
-        self.timezones
-            .get(site.timezone)
-            .map_or("", |timezone| &timezone.name)
+        self.timezones.get(site.timezone).map_or("", |timezone| &timezone.name)
     }
 
     /// Whether any visitor can be hashed at all; without it the answer is 503.
@@ -367,16 +327,10 @@ impl Snapshot {
         let timezone = self.timezones.get(site.timezone)?;
         let (date, own_salt) = timezone.date_of(event_ms);
         if let Some(salt) = own_salt {
-            return Some(VisitorKey {
-                salt,
-                foreign_date: None,
-            });
+            return Some(VisitorKey { salt, foreign_date: None });
         }
         let salt = timezone.date_of(now_ms).1.or(self.newest_salt)?;
-        Some(VisitorKey {
-            salt,
-            foreign_date: Some(date),
-        })
+        Some(VisitorKey { salt, foreign_date: Some(date) })
     }
 
     fn site_at(&self, index: u32) -> Option<&Site> {
@@ -389,57 +343,30 @@ impl Timezone {
     fn date_of(&self, time_ms: i64) -> (i32, Option<Salt>) {
         if let Some(day) = self.days.iter().rev().find(|day| day.start_ms <= time_ms) {
             let nominal_days_on = (time_ms - day.start_ms) / DAY_MS;
-            let is_last = self
-                .days
-                .last()
-                .is_some_and(|last| last.start_ms == day.start_ms);
+            let is_last = self.days.last().is_some_and(|last| last.start_ms == day.start_ms);
             if !is_last || nominal_days_on == 0 {
                 return (day.date, day.salt);
             }
-            return (
-                day.date
-                    .saturating_add(i32::try_from(nominal_days_on).unwrap_or(i32::MAX)),
-                None,
-            );
+            return (day.date.saturating_add(i32::try_from(nominal_days_on).unwrap_or(i32::MAX)), None);
         }
         self.days.first().map_or((0, None), |first| {
-            let nominal_days_before =
-                first.start_ms.saturating_sub(time_ms).saturating_sub(1) / DAY_MS + 1;
-            (
-                first
-                    .date
-                    .saturating_sub(i32::try_from(nominal_days_before).unwrap_or(i32::MAX)),
-                None,
-            )
+            let nominal_days_before = first.start_ms.saturating_sub(time_ms).saturating_sub(1) / DAY_MS + 1;
+            (first.date.saturating_sub(i32::try_from(nominal_days_before).unwrap_or(i32::MAX)), None)
         })
     }
 }
 
-fn read_timezone(
-    json: TimezoneJson,
-    salts: &HashMap<i32, Salt>,
-) -> Result<Timezone, SnapshotError> {
+fn read_timezone(json: TimezoneJson, salts: &HashMap<i32, Salt>) -> Result<Timezone, SnapshotError> {
     let mut days = Vec::with_capacity(json.days.len());
     for (start_s, text) in json.days {
         let date = days_of_date(&text).ok_or(SnapshotError::Date(text))?;
-        days.push(Day {
-            start_ms: start_s.saturating_mul(1_000),
-            date,
-            salt: salts.get(&date).copied(),
-        });
+        days.push(Day { start_ms: start_s.saturating_mul(1_000), date, salt: salts.get(&date).copied() });
     }
-    let ascending = days.is_sorted_by(|earlier, later| {
-        earlier.start_ms < later.start_ms && earlier.date < later.date
-    });
+    let ascending = days.is_sorted_by(|earlier, later| earlier.start_ms < later.start_ms && earlier.date < later.date);
     if days.is_empty() || !ascending {
-        return Err(SnapshotError::Days {
-            timezone: json.name,
-        });
+        return Err(SnapshotError::Days { timezone: json.name });
     }
-    Ok(Timezone {
-        name: json.name.into_boxed_str(),
-        days: days.into_boxed_slice(),
-    })
+    Ok(Timezone { name: json.name.into_boxed_str(), days: days.into_boxed_slice() })
 }
 
 fn read_site(json: SiteJson) -> Site {
@@ -478,10 +405,7 @@ pub fn days_of_date(date: &str) -> Option<i32> {
     }
     let number = |range: std::ops::Range<usize>| {
         let digits = date.get(range)?;
-        digits
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then(|| digits.parse::<i32>().ok())?
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i32>().ok())?
     };
     days_of_civil(number(0..4)?, number(5..7)?, number(8..10)?)
 }
@@ -501,14 +425,9 @@ pub fn days_of_civil(year: i32, month: i32, day: i32) -> Option<i32> {
         return None;
     }
     // Count from 1 March, so that the leap day is the last of its year.
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let day_of_year = (153 * month + 2) / 5 + day - 1;
-    let days =
-        year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year;
+    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year;
     // 719,468 days lie between 1 March of year 0 and 1 January 1970.
     Some(days - 719_468)
 }

@@ -21,10 +21,7 @@ fn utc_ms(text: &str) -> i64 {
 }
 
 fn sample() -> Value {
-    let days: Vec<Value> = BERLIN_OCTOBER
-        .iter()
-        .map(|(date, start)| json!([utc_ms(start) / 1_000, date]))
-        .collect();
+    let days: Vec<Value> = BERLIN_OCTOBER.iter().map(|(date, start)| json!([utc_ms(start) / 1_000, date])).collect();
     json!({
         "version": 7, "generated_at_ms": 1, "shards": 2,
         "timezones": [{"name": "Europe/Berlin", "days": days}],
@@ -48,26 +45,12 @@ fn finds_sites_and_keys() {
     let snapshot = read(&sample()).unwrap();
     assert_eq!((snapshot.version, snapshot.shards), (7, 2));
     let site = snapshot.site_by_domain("example.com").unwrap();
-    assert_eq!(
-        (site.site_id, site.account_id, site.retention_class),
-        (1, 4, 2)
-    );
+    assert_eq!((site.site_id, site.account_id, site.retention_class), (1, 4, 2));
     assert!(snapshot.site_by_domain("example.org").is_none());
-    for id in [
-        "9b2d3f60-1c2d-4e5f-8a9b-0c1d2e3f4a5b",
-        "9B2D3F601C2D4E5F8A9B0C1D2E3F4A5B",
-    ] {
-        assert_eq!(
-            snapshot.site_by_public_id(id.as_bytes()).unwrap().site_id,
-            1
-        );
+    for id in ["9b2d3f60-1c2d-4e5f-8a9b-0c1d2e3f4a5b", "9B2D3F601C2D4E5F8A9B0C1D2E3F4A5B"] {
+        assert_eq!(snapshot.site_by_public_id(id.as_bytes()).unwrap().site_id, 1);
     }
-    for id in [
-        "",
-        "9b2d3f60",
-        "9b2d3f60-1c2d-4e5f-8a9b-0c1d2e3f4a5c",
-        "9b2d3f60+1c2d-4e5f-8a9b-0c1d2e3f4a5b",
-    ] {
+    for id in ["", "9b2d3f60", "9b2d3f60-1c2d-4e5f-8a9b-0c1d2e3f4a5c", "9b2d3f60+1c2d-4e5f-8a9b-0c1d2e3f4a5b"] {
         assert!(snapshot.site_by_public_id(id.as_bytes()).is_none(), "{id}");
     }
     assert_eq!(snapshot.account_of_key(&[0xab; 32]), Some(4));
@@ -120,53 +103,20 @@ fn every_error_names_its_cause() {
         change(&mut value);
         read(&value).unwrap_err()
     };
-    assert!(matches!(
-        Snapshot::from_json(b"{").unwrap_err(),
-        SnapshotError::Json(_)
-    ));
-    assert!(matches!(
-        broken(&|v| v["sites"][0]["state"] = json!("gone")),
-        SnapshotError::Json(_)
-    ));
+    assert!(matches!(Snapshot::from_json(b"{").unwrap_err(), SnapshotError::Json(_)));
+    assert!(matches!(broken(&|v| v["sites"][0]["state"] = json!("gone")), SnapshotError::Json(_)));
     let cases: [(&dyn Fn(&mut Value), SnapshotError); 8] = [
-        (
-            &|v| v["sites"][0]["timezone"] = json!(1),
-            SnapshotError::Timezone { site_id: 1 },
-        ),
-        (
-            &|v| v["timezones"][0]["days"] = json!([]),
-            SnapshotError::Days {
-                timezone: "Europe/Berlin".into(),
-            },
-        ),
+        (&|v| v["sites"][0]["timezone"] = json!(1), SnapshotError::Timezone { site_id: 1 }),
+        (&|v| v["timezones"][0]["days"] = json!([]), SnapshotError::Days { timezone: "Europe/Berlin".into() }),
         (
             &|v| v["timezones"][0]["days"] = json!([[5, "2026-10-25"], [5, "2026-10-26"]]),
-            SnapshotError::Days {
-                timezone: "Europe/Berlin".into(),
-            },
+            SnapshotError::Days { timezone: "Europe/Berlin".into() },
         ),
-        (
-            &|v| v["timezones"][0]["days"] = json!([[5, "2026-02-29"]]),
-            SnapshotError::Date("2026-02-29".into()),
-        ),
-        (
-            &|v| v["salts"] = json!({"today": "00"}),
-            SnapshotError::Date("today".into()),
-        ),
-        (
-            &|v| v["salts"] = json!({"2026-10-25": "00"}),
-            SnapshotError::Salt {
-                date: "2026-10-25".into(),
-            },
-        ),
-        (
-            &|v| v["sites"][0]["public_id"] = json!("1"),
-            SnapshotError::PublicId { site_id: 1 },
-        ),
-        (
-            &|v| v["api_keys"][0]["hash"] = json!("zz"),
-            SnapshotError::ApiKey,
-        ),
+        (&|v| v["timezones"][0]["days"] = json!([[5, "2026-02-29"]]), SnapshotError::Date("2026-02-29".into())),
+        (&|v| v["salts"] = json!({"today": "00"}), SnapshotError::Date("today".into())),
+        (&|v| v["salts"] = json!({"2026-10-25": "00"}), SnapshotError::Salt { date: "2026-10-25".into() }),
+        (&|v| v["sites"][0]["public_id"] = json!("1"), SnapshotError::PublicId { site_id: 1 }),
+        (&|v| v["api_keys"][0]["hash"] = json!("zz"), SnapshotError::ApiKey),
     ];
     for (change, expected) in cases {
         let error = broken(change);
@@ -181,22 +131,17 @@ fn the_salt_is_that_of_the_sites_local_date() {
     let site = snapshot.site_by_domain("example.com").unwrap();
     let sunday = VisitorKey {
         salt: Salt::new([
-            0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd,
-            0xee, 0xff,
+            0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
         ]),
         foreign_date: None,
     };
     let monday = VisitorKey {
         salt: Salt::new([
-            0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22,
-            0x11, 0x00,
+            0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x00,
         ]),
         foreign_date: None,
     };
-    let foreign = |key: VisitorKey, date: &str| VisitorKey {
-        foreign_date: days_of_date(date),
-        ..key
-    };
+    let foreign = |key: VisitorKey, date: &str| VisitorKey { foreign_date: days_of_date(date), ..key };
     let now_ms = utc_ms("2026-10-26T12:00:00Z");
     for (event, expected) in [
         ("2026-10-24T22:00:00Z", sunday),
@@ -212,18 +157,11 @@ fn the_salt_is_that_of_the_sites_local_date() {
         ("2026-10-22T22:00:00Z", foreign(monday, "2026-10-23")),
         ("2026-10-22T21:59:59Z", foreign(monday, "2026-10-22")),
     ] {
-        assert_eq!(
-            snapshot.visitor_key(site, utc_ms(event), now_ms),
-            Some(expected),
-            "{event}"
-        );
+        assert_eq!(snapshot.visitor_key(site, utc_ms(event), now_ms), Some(expected), "{event}");
     }
     // A snapshot that was not renewed for days: the newest salt, told apart by the date.
     let late_ms = utc_ms("2026-10-30T12:00:00Z");
-    assert_eq!(
-        snapshot.visitor_key(site, late_ms, late_ms),
-        Some(foreign(monday, "2026-10-30"))
-    );
+    assert_eq!(snapshot.visitor_key(site, late_ms, late_ms), Some(foreign(monday, "2026-10-30")));
 }
 
 #[test]
@@ -235,21 +173,11 @@ fn the_short_day_of_spring_belongs_to_one_date() {
         ("2026-03-08", "2026-03-08T05:00:00Z"),
         ("2026-03-09", "2026-03-09T04:00:00Z"),
     ];
-    value["timezones"][0]["days"] = days
-        .iter()
-        .map(|(date, start)| json!([utc_ms(start) / 1_000, date]))
-        .collect();
+    value["timezones"][0]["days"] = days.iter().map(|(date, start)| json!([utc_ms(start) / 1_000, date])).collect();
     value["salts"] = json!({"2026-03-08": "00".repeat(16), "2026-03-09": "11".repeat(16)});
     let snapshot = read(&value).unwrap();
-    let salt_at = |text: &str| {
-        snapshot
-            .visitor_key(
-                &snapshot.sites()[0],
-                utc_ms(text),
-                utc_ms("2026-03-09T12:00:00Z"),
-            )
-            .unwrap()
-    };
+    let salt_at =
+        |text: &str| snapshot.visitor_key(&snapshot.sites()[0], utc_ms(text), utc_ms("2026-03-09T12:00:00Z")).unwrap();
     assert_eq!(salt_at("2026-03-09T03:59:59Z").salt, Salt::new([0; 16]));
     assert_eq!(salt_at("2026-03-09T04:00:00Z").salt, Salt::new([0x11; 16]));
 }

@@ -68,10 +68,7 @@ fn fill_fixed(target: &mut [u8], site_id: u32, address: IpAddr) {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
         IpAddr::V6(v6) => v6.octets(),
     };
-    for (slot, byte) in target
-        .iter_mut()
-        .zip(site_id.to_le_bytes().into_iter().chain(octets))
-    {
+    for (slot, byte) in target.iter_mut().zip(site_id.to_le_bytes().into_iter().chain(octets)) {
         *slot = byte;
     }
 }
@@ -121,9 +118,7 @@ mod tests {
     fn the_hash_is_siphash_2_4() {
         let key: [u8; 16] = std::array::from_fn(|index| u8::try_from(index).unwrap());
         for (length, expected) in REFERENCE_VECTORS {
-            let message: Vec<u8> = (0..length)
-                .map(|index| u8::try_from(index).unwrap())
-                .collect();
+            let message: Vec<u8> = (0..length).map(|index| u8::try_from(index).unwrap()).collect();
             let mut hasher = SipHasher24::new_with_key(&key);
             hasher.write(&message);
             assert_eq!(hasher.finish(), expected, "{length} bytes");
@@ -131,13 +126,7 @@ mod tests {
     }
 
     /// The same hash over the bytes written out one after the other.
-    fn naive_visitor_id(
-        key: &VisitorKey,
-        salt: [u8; 16],
-        site_id: u32,
-        address: IpAddr,
-        agent: &[u8],
-    ) -> u64 {
+    fn naive_visitor_id(key: &VisitorKey, salt: [u8; 16], site_id: u32, address: IpAddr, agent: &[u8]) -> u64 {
         let mut message = site_id.to_le_bytes().to_vec();
         match address {
             IpAddr::V4(v4) => message.extend([&[0; 10][..], &[255, 255], &v4.octets()].concat()),
@@ -178,61 +167,22 @@ mod tests {
 
     #[test]
     fn every_part_changes_the_id() {
-        let key = VisitorKey {
-            salt: Salt::new([7; 16]),
-            foreign_date: None,
-        };
+        let key = VisitorKey { salt: Salt::new([7; 16]), foreign_date: None };
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let base = visitor_id(&key, 1, address, b"agent");
         assert_eq!(base, visitor_id(&key, 1, address, b"agent"));
-        assert_eq!(
-            base,
-            visitor_id(
-                &key,
-                1,
-                IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped()),
-                b"agent"
-            )
-        );
+        assert_eq!(base, visitor_id(&key, 1, IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped()), b"agent"));
         assert_ne!(base, visitor_id(&key, 2, address, b"agent"));
-        assert_ne!(
-            base,
-            visitor_id(&key, 1, IpAddr::V4(Ipv4Addr::BROADCAST), b"agent")
-        );
+        assert_ne!(base, visitor_id(&key, 1, IpAddr::V4(Ipv4Addr::BROADCAST), b"agent"));
         assert_ne!(base, visitor_id(&key, 1, address, b"agenu"));
-        assert_ne!(
-            base,
-            visitor_id(
-                &VisitorKey {
-                    foreign_date: Some(0),
-                    ..key
-                },
-                1,
-                address,
-                b"agent"
-            )
-        );
-        assert_ne!(
-            base,
-            visitor_id(
-                &VisitorKey {
-                    salt: Salt::new([8; 16]),
-                    ..key
-                },
-                1,
-                address,
-                b"agent"
-            )
-        );
+        assert_ne!(base, visitor_id(&VisitorKey { foreign_date: Some(0), ..key }, 1, address, b"agent"));
+        assert_ne!(base, visitor_id(&VisitorKey { salt: Salt::new([8; 16]), ..key }, 1, address, b"agent"));
     }
 
     /// Sampling looks at the top bits; were the shard to look at the same, one shard would get every kept visitor.
     #[test]
     fn kept_visitors_spread_over_the_shards() {
-        let key = VisitorKey {
-            salt: Salt::new([9; 16]),
-            foreign_date: None,
-        };
+        let key = VisitorKey { salt: Salt::new([9; 16]), foreign_date: None };
         let mut kept = [0_u32; 4];
         for host in 0..40_000_u32 {
             let visitor = visitor_id(&key, 3, IpAddr::V4(Ipv4Addr::from(host)), b"agent");
@@ -240,10 +190,7 @@ mod tests {
                 kept[shard_of(3, visitor, 4) as usize] += 1;
             }
         }
-        assert!(
-            kept.iter().all(|count| (2_250..2_750).contains(count)),
-            "{kept:?}"
-        );
+        assert!(kept.iter().all(|count| (2_250..2_750).contains(count)), "{kept:?}");
     }
 
     #[test]
