@@ -47,6 +47,9 @@
 
 mod codec;
 
+#[cfg(test)]
+pub(crate) use codec::tests;
+
 pub use codec::{DecodeError, HitView, Record, check, decode, encode_hit, encode_short};
 
 /// First byte of a hit record.

@@ -400,7 +400,7 @@ fn check_hit(payload: &[u8]) -> Result<(), DecodeError> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
     use super::*;
     use crate::record::StringField;
     use proptest::prelude::*;
