@@ -49,18 +49,9 @@ impl CountryTable {
     ///
     /// # Errors
     /// When lengths, order or country numbers are wrong.
-    pub fn from_sections(
-        v4: Option<&[u8]>,
-        v6: Option<&[u8]>,
-    ) -> Result<CountryTable, MalformedCountries> {
-        let v4 = v4.map_or_else(
-            || Some(Ranges::default()),
-            |bytes| Ranges::parse(bytes, u32::from_le_bytes),
-        );
-        let v6 = v6.map_or_else(
-            || Some(Ranges::default()),
-            |bytes| Ranges::parse(bytes, u64::from_le_bytes),
-        );
+    pub fn from_sections(v4: Option<&[u8]>, v6: Option<&[u8]>) -> Result<CountryTable, MalformedCountries> {
+        let v4 = v4.map_or_else(|| Some(Ranges::default()), |bytes| Ranges::parse(bytes, u32::from_le_bytes));
+        let v6 = v6.map_or_else(|| Some(Ranges::default()), |bytes| Ranges::parse(bytes, u64::from_le_bytes));
         let (Some(v4), Some(v6)) = (v4, v6) else {
             return Err(MalformedCountries);
         };
@@ -86,11 +77,7 @@ impl CountryTable {
         let from = usize::try_from(*self.v4_index.get(upper)?).ok()?;
         let to = usize::try_from(*self.v4_index.get(upper + 1)?).ok()?;
         // Within this /16: the last range that starts at or before the address. `from` always does.
-        let within = self
-            .v4
-            .starts
-            .get(from + 1..=to)?
-            .partition_point(|&start| start <= address);
+        let within = self.v4.starts.get(from + 1..=to)?.partition_point(|&start| start <= address);
         self.v4.country(from + within)
     }
 
@@ -108,33 +95,20 @@ impl CountryTable {
 }
 
 impl<T: Copy + Ord + Default> Ranges<T> {
-    fn parse<const BYTES: usize>(
-        bytes: &[u8],
-        number: impl Fn([u8; BYTES]) -> T,
-    ) -> Option<Ranges<T>> {
+    fn parse<const BYTES: usize>(bytes: &[u8], number: impl Fn([u8; BYTES]) -> T) -> Option<Ranges<T>> {
         let (header, rest) = bytes.split_at_checked(8)?;
         let country_count = usize::from(u16::from_le_bytes(header.get(..2)?.try_into().ok()?));
-        let range_count =
-            usize::try_from(u32::from_le_bytes(header.get(4..8)?.try_into().ok()?)).ok()?;
+        let range_count = usize::try_from(u32::from_le_bytes(header.get(4..8)?.try_into().ok()?)).ok()?;
         let (names, rest) = rest.split_at_checked(country_count.checked_mul(2)?)?;
         let (starts, codes) = rest.split_at_checked(range_count.checked_mul(BYTES)?)?;
         let countries = names.as_chunks::<2>().0.to_vec();
-        let starts: Vec<T> = starts
-            .as_chunks::<BYTES>()
-            .0
-            .iter()
-            .map(|&chunk| number(chunk))
-            .collect();
+        let starts: Vec<T> = starts.as_chunks::<BYTES>().0.iter().map(|&chunk| number(chunk)).collect();
         let is_sound = codes.len() == range_count
             && starts.first().is_none_or(|&first| first == T::default())
             && starts.is_sorted_by(|a, b| a < b)
             && codes.iter().all(|&code| usize::from(code) <= country_count)
             && countries.as_flattened().iter().all(u8::is_ascii_uppercase);
-        is_sound.then(|| Ranges {
-            starts,
-            codes: codes.to_vec(),
-            countries,
-        })
+        is_sound.then(|| Ranges { starts, codes: codes.to_vec(), countries })
     }
 
     fn country(&self, range: usize) -> Option<[u8; 2]> {
@@ -151,10 +125,7 @@ fn index(starts: &[u32]) -> Vec<u32> {
     let mut index = Vec::with_capacity(INDEX_ENTRIES);
     let mut range = 0_usize;
     for upper in 0..=u32::from(u16::MAX) {
-        while starts
-            .get(range + 1)
-            .is_some_and(|&next| next <= upper << 16)
-        {
+        while starts.get(range + 1).is_some_and(|&next| next <= upper << 16) {
             range += 1;
         }
         index.push(u32::try_from(range).unwrap_or(u32::MAX));
@@ -181,8 +152,7 @@ mod tests {
     /// The twin: a walk over all ranges.
     fn naive<T: Copy + PartialOrd>(ranges: &[(T, u8)], address: T) -> Option<[u8; 2]> {
         let (_, code) = ranges.iter().rev().find(|(start, _)| *start <= address)?;
-        code.checked_sub(1)
-            .map(|index| COUNTRIES[usize::from(index)])
+        code.checked_sub(1).map(|index| COUNTRIES[usize::from(index)])
     }
 
     fn section<T: Copy>(ranges: &[(T, u8)], number: impl Fn(T) -> Vec<u8>) -> Vec<u8> {
@@ -190,9 +160,7 @@ mod tests {
         out.extend_from_slice(&[0, 0]);
         out.extend_from_slice(&(ranges.len() as u32).to_le_bytes());
         out.extend_from_slice(COUNTRIES.as_flattened());
-        ranges
-            .iter()
-            .for_each(|(start, _)| out.extend(number(*start)));
+        ranges.iter().for_each(|(start, _)| out.extend(number(*start)));
         out.extend(ranges.iter().map(|(_, code)| *code));
         out
     }
@@ -201,8 +169,7 @@ mod tests {
         // Starts gather around a few /16 borders, where the index could be off by one.
         let start = prop_oneof![
             any::<u32>(),
-            (0_u32..4, -2_i64..3)
-                .prop_map(|(upper, near)| ((i64::from(upper) << 16) + near).max(0) as u32)
+            (0_u32..4, -2_i64..3).prop_map(|(upper, near)| ((i64::from(upper) << 16) + near).max(0) as u32)
         ];
         prop::collection::btree_map(start, 0_u8..4, 0..40).prop_map(|mut map| {
             map.entry(0).or_insert(0);
@@ -256,23 +223,12 @@ mod tests {
     #[test]
     fn refuses_disorder_and_unknown_country_numbers() {
         let number = |start: u32| start.to_le_bytes().to_vec();
-        for ranges in [
-            vec![(0, 1), (5, 2), (5, 1)],
-            vec![(0, 1), (9, 2), (5, 1)],
-            vec![(1, 1)],
-            vec![(0, 4)],
-        ] {
-            assert!(
-                CountryTable::from_sections(Some(&section(&ranges, number)), None).is_err(),
-                "{ranges:?}"
-            );
+        for ranges in [vec![(0, 1), (5, 2), (5, 1)], vec![(0, 1), (9, 2), (5, 1)], vec![(1, 1)], vec![(0, 4)]] {
+            assert!(CountryTable::from_sections(Some(&section(&ranges, number)), None).is_err(), "{ranges:?}");
         }
         let whole = section(&[(0, 1), (7, 2)], number);
         for len in 0..whole.len() {
-            assert!(
-                CountryTable::from_sections(Some(&whole[..len]), None).is_err(),
-                "cut at {len}"
-            );
+            assert!(CountryTable::from_sections(Some(&whole[..len]), None).is_err(), "cut at {len}");
         }
     }
 }

@@ -24,25 +24,16 @@ pub fn record_layout_pxd() -> String {
     line("SEGMENT_SHARD_OFFSET", segment::offset::SHARD);
     line("SEGMENT_ID_OFFSET", segment::offset::ID);
     line("SEGMENT_ID_BYTES", segment::ID_BYTES);
-    line(
-        "SEGMENT_CREATED_AT_MS_OFFSET",
-        segment::offset::CREATED_AT_MS,
-    );
+    line("SEGMENT_CREATED_AT_MS_OFFSET", segment::offset::CREATED_AT_MS);
     line("SEGMENT_MONTH_OFFSET", segment::offset::MONTH);
-    line(
-        "SEGMENT_RETENTION_CLASS_OFFSET",
-        segment::offset::RETENTION_CLASS,
-    );
+    line("SEGMENT_RETENTION_CLASS_OFFSET", segment::offset::RETENTION_CLASS);
     line("FRAME_HEADER_BYTES", segment::FRAME_HEADER_BYTES);
     line("RECORD_HIT", usize::from(record::RECORD_HIT));
     line("RECORD_SHORT", usize::from(record::RECORD_SHORT));
     line("RECORD_MAX_BYTES", record::RECORD_MAX_BYTES);
     line("HIT_FIXED_BYTES", record::HIT_FIXED_BYTES);
     line("SHORT_RECORD_BYTES", record::SHORT_RECORD_BYTES);
-    line(
-        "SCROLL_DEPTH_ABSENT",
-        usize::from(record::SCROLL_DEPTH_ABSENT),
-    );
+    line("SCROLL_DEPTH_ABSENT", usize::from(record::SCROLL_DEPTH_ABSENT));
     for (name, value) in [
         ("RECORD_KIND", offset::RECORD_KIND),
         ("EVENT_KIND", offset::EVENT_KIND),
@@ -74,40 +65,22 @@ pub fn record_layout_pxd() -> String {
     }
     line("STRING_FIELDS", record::STRING_FIELDS);
     for field in StringField::ALL {
-        line(
-            &format!("STRING_{}", field.name().to_uppercase()),
-            field as usize,
-        );
+        line(&format!("STRING_{}", field.name().to_uppercase()), field as usize);
     }
     for kind in EventKind::ALL {
-        line(
-            &format!("EVENT_{}", kind.name().to_uppercase()),
-            usize::from(kind.code()),
-        );
+        line(&format!("EVENT_{}", kind.name().to_uppercase()), usize::from(kind.code()));
     }
     for device in Device::ALL {
-        line(
-            &format!("DEVICE_{}", device.name().to_uppercase()),
-            usize::from(device.code()),
-        );
+        line(&format!("DEVICE_{}", device.name().to_uppercase()), usize::from(device.code()));
     }
     for channel in Channel::ALL {
-        line(
-            &format!("CHANNEL_{}", channel.name().to_uppercase()),
-            usize::from(channel.code()),
-        );
+        line(&format!("CHANNEL_{}", channel.name().to_uppercase()), usize::from(channel.code()));
     }
     for metric in Metric::ALL {
-        line(
-            &format!("METRIC_{}", metric.name().to_uppercase()),
-            usize::from(metric.code()),
-        );
+        line(&format!("METRIC_{}", metric.name().to_uppercase()), usize::from(metric.code()));
     }
     for outcome in Outcome::ALL {
-        line(
-            &format!("OUTCOME_{}", outcome.label().to_uppercase()),
-            usize::from(outcome.code()),
-        );
+        line(&format!("OUTCOME_{}", outcome.label().to_uppercase()), usize::from(outcome.code()));
     }
     text
 }

@@ -117,13 +117,8 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every event kind, in code order. The Python and SQL sides are checked against it.
-    pub const ALL: [EventKind; 5] = [
-        EventKind::Pageview,
-        EventKind::Custom,
-        EventKind::Engagement,
-        EventKind::Vitals,
-        EventKind::Timings,
-    ];
+    pub const ALL: [EventKind; 5] =
+        [EventKind::Pageview, EventKind::Custom, EventKind::Engagement, EventKind::Vitals, EventKind::Timings];
 
     /// The stored byte.
     #[must_use]

@@ -17,8 +17,7 @@ use memchr::memmem;
 
 use crate::record;
 use crate::segment::{
-    FRAME_HEADER_BYTES, FrameCrc, FrameRead, HEADER_BYTES, HeaderError, SYNC_MARK, SegmentHeader,
-    read_frame,
+    FRAME_HEADER_BYTES, FrameCrc, FrameRead, HEADER_BYTES, HeaderError, SYNC_MARK, SegmentHeader, read_frame,
 };
 
 /// Bytes of a segment that hold no readable record.
@@ -185,8 +184,7 @@ pub fn repair_header(segment: &[u8]) -> Option<SegmentHeader> {
     for position in 0..HEADER_BYTES {
         let mut candidate = *damaged;
         for flip in 1..=u8::MAX {
-            let (Some(byte), Some(original)) = (candidate.get_mut(position), damaged.get(position))
-            else {
+            let (Some(byte), Some(original)) = (candidate.get_mut(position), damaged.get(position)) else {
                 continue;
             };
             *byte = original ^ flip;
@@ -203,12 +201,7 @@ pub fn repair_header(segment: &[u8]) -> Option<SegmentHeader> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        clippy::cast_possible_truncation,
-        clippy::panic
-    )]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::panic)]
     use super::*;
     use crate::drop_reason::Outcome;
     use crate::record::ShortRecord;
@@ -218,11 +211,7 @@ mod tests {
     fn header() -> SegmentHeader {
         SegmentHeader {
             id: SegmentId(*b"0123456789abcdef"),
-            key: SegmentKey {
-                shard: 0,
-                month: 202_611,
-                retention_class: 1,
-            },
+            key: SegmentKey { shard: 0, month: 202_611, retention_class: 1 },
             created_at_ms: 1_795_426_458_123,
         }
     }
@@ -235,12 +224,7 @@ mod tests {
             starts.push(HEADER_BYTES + arena.len());
             append_frame(&mut arena, |out| {
                 if row % 3 == 2 {
-                    let short = ShortRecord {
-                        outcome: Outcome::Bot,
-                        bot_reasons: 1,
-                        site_id: row as u32,
-                        time_ms: 5,
-                    };
+                    let short = ShortRecord { outcome: Outcome::Bot, bot_reasons: 1, site_id: row as u32, time_ms: 5 };
                     record::encode_short(&short, out);
                 } else {
                     let path = "/".repeat(row);
@@ -258,10 +242,7 @@ mod tests {
     }
 
     fn payload_starts(starts: &[usize]) -> Vec<u32> {
-        starts
-            .iter()
-            .map(|start| (start + FRAME_HEADER_BYTES) as u32)
-            .collect()
+        starts.iter().map(|start| (start + FRAME_HEADER_BYTES) as u32).collect()
     }
 
     #[test]
@@ -274,10 +255,7 @@ mod tests {
             let payload = &bytes[*offset as usize..(*offset + *length) as usize];
             assert!(record::decode(payload).is_ok());
         }
-        assert_eq!(
-            (scan.lost_records, scan.damaged.len(), scan.torn_tail_bytes),
-            (0, 0, 0)
-        );
+        assert_eq!((scan.lost_records, scan.damaged.len(), scan.torn_tail_bytes), (0, 0, 0));
     }
 
     #[test]
@@ -287,22 +265,10 @@ mod tests {
             let scan = scan(&bytes[..cut]);
             let ends = starts.iter().skip(1).copied().chain([bytes.len()]);
             let whole = ends.clone().filter(|end| *end <= cut).count();
-            assert_eq!(
-                scan.offsets,
-                payload_starts(&starts[..whole]),
-                "cut at {cut}"
-            );
-            let kept = if cut < HEADER_BYTES {
-                0
-            } else {
-                starts.get(whole).copied().unwrap_or(bytes.len())
-            };
+            assert_eq!(scan.offsets, payload_starts(&starts[..whole]), "cut at {cut}");
+            let kept = if cut < HEADER_BYTES { 0 } else { starts.get(whole).copied().unwrap_or(bytes.len()) };
             assert_eq!(scan.torn_tail_bytes, cut - kept.min(cut), "cut at {cut}");
-            assert_eq!(
-                (scan.lost_records, scan.damaged.len()),
-                (0, 0),
-                "cut at {cut}"
-            );
+            assert_eq!((scan.lost_records, scan.damaged.len()), (0, 0), "cut at {cut}");
         }
     }
 
@@ -320,26 +286,15 @@ mod tests {
                 if let Some(hit) = hit {
                     expected.remove(hit);
                     let end = starts.get(hit + 1).copied().unwrap_or(bytes.len());
-                    let range = DamagedRange {
-                        start: starts[hit],
-                        end,
-                    };
+                    let range = DamagedRange { start: starts[hit], end };
                     assert_eq!(scan.damaged, [range], "byte {at} ^ {flip:#x}");
                 } else {
                     assert_eq!(scan.damaged, [], "byte {at} ^ {flip:#x}");
                 }
                 assert_eq!(scan.offsets, expected, "byte {at} ^ {flip:#x}");
-                assert_eq!(
-                    scan.lost_records,
-                    u64::from(hit.is_some()),
-                    "byte {at} ^ {flip:#x}"
-                );
+                assert_eq!(scan.lost_records, u64::from(hit.is_some()), "byte {at} ^ {flip:#x}");
                 assert_eq!(scan.torn_tail_bytes, 0, "byte {at} ^ {flip:#x}");
-                assert_eq!(
-                    scan.header_error.is_some(),
-                    hit.is_none(),
-                    "byte {at} ^ {flip:#x}"
-                );
+                assert_eq!(scan.header_error.is_some(), hit.is_none(), "byte {at} ^ {flip:#x}");
             }
         }
     }
@@ -350,17 +305,8 @@ mod tests {
         bytes[17] ^= 1;
         bytes[40] ^= 1;
         let scan = scan(&bytes);
-        assert_eq!(
-            (scan.header, scan.header_error),
-            (None, Some(HeaderError::Crc))
-        );
-        assert_eq!(
-            scan.damaged,
-            [DamagedRange {
-                start: 0,
-                end: bytes.len()
-            }]
-        );
+        assert_eq!((scan.header, scan.header_error), (None, Some(HeaderError::Crc)));
+        assert_eq!(scan.damaged, [DamagedRange { start: 0, end: bytes.len() }]);
         assert_eq!((scan.lost_records, scan.offsets.len()), (4, 0));
     }
 
@@ -370,21 +316,12 @@ mod tests {
         bytes[starts[2] + 3..starts[6] + 3].fill(0);
         let scan = scan(&bytes);
         assert_eq!(scan.lost_records, 5);
-        assert_eq!(
-            scan.damaged,
-            [DamagedRange {
-                start: starts[2],
-                end: starts[7]
-            }]
-        );
+        assert_eq!(scan.damaged, [DamagedRange { start: starts[2], end: starts[7] }]);
         assert_eq!(scan.offsets.len(), 5);
         let (bytes, starts) = segment(10);
         let removed = [&bytes[..starts[4]], &bytes[starts[6]..]].concat();
         let scan = super::scan(&removed);
-        assert_eq!(
-            (scan.lost_records, scan.damaged.len(), scan.offsets.len()),
-            (2, 0, 8)
-        );
+        assert_eq!((scan.lost_records, scan.damaged.len(), scan.offsets.len()), (2, 0, 8));
     }
 
     #[test]
@@ -392,10 +329,7 @@ mod tests {
         let (mut bytes, _) = segment(3);
         bytes.extend([0; 4096]);
         let scan = scan(&bytes);
-        assert_eq!(
-            (scan.offsets.len(), scan.lost_records, scan.torn_tail_bytes),
-            (3, 0, 4096)
-        );
+        assert_eq!((scan.offsets.len(), scan.lost_records, scan.torn_tail_bytes), (3, 0, 4096));
     }
 
     #[test]
@@ -405,13 +339,7 @@ mod tests {
         bytes[starts[4] + 40] ^= 1;
         let scan = scan(&bytes);
         assert_eq!((scan.offsets.len(), scan.lost_records), (4, 1));
-        assert_eq!(
-            scan.damaged,
-            [DamagedRange {
-                start: starts[4],
-                end: starts[5]
-            }]
-        );
+        assert_eq!(scan.damaged, [DamagedRange { start: starts[4], end: starts[5] }]);
         assert_eq!(scan.torn_tail_bytes, bytes.len() - starts[5]);
     }
 
@@ -426,13 +354,7 @@ mod tests {
         let scan = scan(&bytes);
         assert_eq!(scan.offsets, [80]);
         assert_eq!((scan.lost_records, scan.undecodable_records), (2, 2));
-        assert_eq!(
-            scan.damaged,
-            [DamagedRange {
-                start: 96,
-                end: bytes.len()
-            }]
-        );
+        assert_eq!(scan.damaged, [DamagedRange { start: 96, end: bytes.len() }]);
     }
 
     #[test]
@@ -441,13 +363,7 @@ mod tests {
         let stale = [&bytes[..], &bytes[starts[1]..starts[2]]].concat();
         let scan = scan(&stale);
         assert_eq!(scan.offsets.len(), 4);
-        assert_eq!(
-            scan.damaged,
-            [DamagedRange {
-                start: bytes.len(),
-                end: stale.len()
-            }]
-        );
+        assert_eq!(scan.damaged, [DamagedRange { start: bytes.len(), end: stale.len() }]);
     }
 
     proptest! {
@@ -475,8 +391,7 @@ mod tests {
     fn check_scan(bytes: &[u8]) -> Result<(), TestCaseError> {
         let scan = scan(bytes);
         let mut covered = vec![0u8; bytes.len()];
-        let mut cover =
-            |start: usize, end: usize| covered[start..end].iter_mut().for_each(|n| *n += 1);
+        let mut cover = |start: usize, end: usize| covered[start..end].iter_mut().for_each(|n| *n += 1);
         if scan.header.is_some() {
             cover(0, HEADER_BYTES);
         }

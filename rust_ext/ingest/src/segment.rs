@@ -128,10 +128,8 @@ impl SegmentHeader {
         bytes[offset::HEADER_BYTES..offset::SHARD].copy_from_slice(&64u16.to_le_bytes());
         bytes[offset::SHARD..offset::ID].copy_from_slice(&self.key.shard.to_le_bytes());
         bytes[offset::ID..offset::CREATED_AT_MS].copy_from_slice(&self.id.0);
-        bytes[offset::CREATED_AT_MS..offset::MONTH]
-            .copy_from_slice(&self.created_at_ms.to_le_bytes());
-        bytes[offset::MONTH..offset::RETENTION_CLASS]
-            .copy_from_slice(&self.key.month.to_le_bytes());
+        bytes[offset::CREATED_AT_MS..offset::MONTH].copy_from_slice(&self.created_at_ms.to_le_bytes());
+        bytes[offset::MONTH..offset::RETENTION_CLASS].copy_from_slice(&self.key.month.to_le_bytes());
         bytes[offset::RETENTION_CLASS] = self.key.retention_class;
         let crc = crc32c::crc32c(&bytes[..offset::CRC]);
         bytes[offset::CRC..].copy_from_slice(&crc.to_le_bytes());
@@ -143,17 +141,13 @@ impl SegmentHeader {
     /// # Errors
     /// When it is not there, damaged, or of another version.
     pub fn decode(segment: &[u8]) -> Result<SegmentHeader, HeaderError> {
-        let bytes = segment
-            .first_chunk::<HEADER_BYTES>()
-            .ok_or(HeaderError::Short)?;
+        let bytes = segment.first_chunk::<HEADER_BYTES>().ok_or(HeaderError::Short)?;
         if crc32c::crc32c(&bytes[..offset::CRC]) != le_u32(&bytes[offset::CRC..]) {
             return Err(HeaderError::Crc);
         }
         let version = [bytes[offset::VERSION], bytes[offset::VERSION + 1]];
         let header_bytes = [bytes[offset::HEADER_BYTES], bytes[offset::HEADER_BYTES + 1]];
-        if bytes[..offset::VERSION] != MAGIC
-            || version != VERSION.to_le_bytes()
-            || header_bytes != 64u16.to_le_bytes()
+        if bytes[..offset::VERSION] != MAGIC || version != VERSION.to_le_bytes() || header_bytes != 64u16.to_le_bytes()
         {
             return Err(HeaderError::Version);
         }
@@ -175,9 +169,7 @@ impl SegmentHeader {
 
 /// The first four bytes as a number; 0 when there are fewer.
 fn le_u32(bytes: &[u8]) -> u32 {
-    bytes
-        .first_chunk::<4>()
-        .map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    bytes.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
 /// The frames' CRC32C of one segment; its id is hashed once.
@@ -190,18 +182,13 @@ impl FrameCrc {
     /// For the frames of segment `id`.
     #[must_use]
     pub fn new(id: SegmentId) -> FrameCrc {
-        FrameCrc {
-            id_crc: crc32c::crc32c(&id.0),
-        }
+        FrameCrc { id_crc: crc32c::crc32c(&id.0) }
     }
 
     /// Over frame bytes 4..12 and the payload.
     #[must_use]
     pub fn of(self, length_and_ordinal: &[u8], payload: &[u8]) -> u32 {
-        crc32c::crc32c_append(
-            crc32c::crc32c_append(self.id_crc, length_and_ordinal),
-            payload,
-        )
+        crc32c::crc32c_append(crc32c::crc32c_append(self.id_crc, length_and_ordinal), payload)
     }
 }
 
@@ -212,10 +199,7 @@ pub fn append_frame(arena: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
     arena.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
     encode(arena);
     let payload_bytes = arena.len() - start - FRAME_HEADER_BYTES;
-    if let (Some(length), Ok(payload_bytes)) = (
-        arena.get_mut(start + 4..start + 8),
-        u32::try_from(payload_bytes),
-    ) {
+    if let (Some(length), Ok(payload_bytes)) = (arena.get_mut(start + 4..start + 8), u32::try_from(payload_bytes)) {
         length.copy_from_slice(&payload_bytes.to_le_bytes());
     }
 }
@@ -225,9 +209,7 @@ pub fn append_frame(arena: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
 pub fn frames_that_fit(arena: &[u8], rows_max: u32, bytes_max: usize) -> (usize, u32) {
     let (mut end, mut rows) = (0, 0);
     while rows < rows_max {
-        let header = arena
-            .get(end..)
-            .and_then(<[u8]>::first_chunk::<FRAME_HEADER_BYTES>);
+        let header = arena.get(end..).and_then(<[u8]>::first_chunk::<FRAME_HEADER_BYTES>);
         let Some(header) = header else { break };
         let next = end + FRAME_HEADER_BYTES + le_u32(&header[4..8]) as usize;
         if next > bytes_max || next > arena.len() {
@@ -281,14 +263,8 @@ pub enum FrameRead {
 #[must_use]
 pub fn read_frame(bytes: &[u8], crc: FrameCrc) -> FrameRead {
     let Some((header, after)) = bytes.split_first_chunk::<FRAME_HEADER_BYTES>() else {
-        let mark = SYNC_MARK
-            .get(..bytes.len().min(SYNC_MARK.len()))
-            .unwrap_or_default();
-        return if bytes.starts_with(mark) {
-            FrameRead::Torn
-        } else {
-            FrameRead::Damaged
-        };
+        let mark = SYNC_MARK.get(..bytes.len().min(SYNC_MARK.len())).unwrap_or_default();
+        return if bytes.starts_with(mark) { FrameRead::Torn } else { FrameRead::Damaged };
     };
     let payload_bytes = le_u32(&header[4..8]);
     if header[..4] != SYNC_MARK || payload_bytes as usize > RECORD_MAX_BYTES {
@@ -300,10 +276,7 @@ pub fn read_frame(bytes: &[u8], crc: FrameCrc) -> FrameRead {
     if crc.of(&header[4..12], payload) != le_u32(&header[12..]) {
         return FrameRead::Damaged;
     }
-    FrameRead::Whole(Frame {
-        payload_bytes,
-        ordinal: le_u32(&header[8..12]),
-    })
+    FrameRead::Whole(Frame { payload_bytes, ordinal: le_u32(&header[8..12]) })
 }
 
 /// Ms of a day.
@@ -318,35 +291,22 @@ pub fn month_of(time_ms: i64) -> u32 {
     let days = time_ms.div_euclid(DAY_MS).clamp(0, LAST_DAY) + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
-    let (month, next_year) = if month_from_march < 10 {
-        (month_from_march + 3, 0)
-    } else {
-        (month_from_march - 9, 1)
-    };
+    let (month, next_year) = if month_from_march < 10 { (month_from_march + 3, 0) } else { (month_from_march - 9, 1) };
     u32::try_from((era * 400 + year_of_era + next_year) * 100 + month).unwrap_or(197_001)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        clippy::cast_possible_truncation
-    )]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
     use super::*;
     use proptest::prelude::*;
 
     const HEADER: SegmentHeader = SegmentHeader {
         id: SegmentId([0xAB; 16]),
-        key: SegmentKey {
-            shard: 3,
-            month: 202_611,
-            retention_class: 2,
-        },
+        key: SegmentKey { shard: 3, month: 202_611, retention_class: 2 },
         created_at_ms: 1_795_426_458_123,
     };
 
@@ -376,15 +336,9 @@ mod tests {
     fn a_frame_is_valid_in_its_own_segment_only() {
         let mut arena = Vec::new();
         append_frame(&mut arena, |out| out.extend_from_slice(b"payload"));
-        let (ours, other) = (
-            FrameCrc::new(SegmentId([1; 16])),
-            FrameCrc::new(SegmentId([2; 16])),
-        );
+        let (ours, other) = (FrameCrc::new(SegmentId([1; 16])), FrameCrc::new(SegmentId([2; 16])));
         assert_eq!(seal_frames(&mut arena, ours, 41), 42);
-        let frame = Frame {
-            payload_bytes: 7,
-            ordinal: 41,
-        };
+        let frame = Frame { payload_bytes: 7, ordinal: 41 };
         assert_eq!(read_frame(&arena, ours), FrameRead::Whole(frame));
         assert_eq!(read_frame(&arena, other), FrameRead::Damaged);
         for end in 0..arena.len() {
@@ -428,9 +382,7 @@ mod tests {
         for year in 1970u32.. {
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
             let february = if leap { 29 } else { 28 };
-            for (month, length) in
-                (1u32..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
-            {
+            for (month, length) in (1u32..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
                 if days < length {
                     return year * 100 + month;
                 }

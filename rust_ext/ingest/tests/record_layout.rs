@@ -2,10 +2,7 @@
 
 #[test]
 fn the_committed_cython_header_is_the_generated_one() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../core_ext/record_layout.pxd"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../core_ext/record_layout.pxd");
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert_eq!(
         committed,

@@ -73,10 +73,7 @@ impl AgentCache {
             None => {
                 let answer = resolve();
                 // The doorkeeper is indexed by other bits than the set, so that sets do not share its collisions.
-                let seen_before = match self
-                    .doorkeeper
-                    .get_mut(index_of(tag.rotate_left(32), self.answers.len()))
-                {
+                let seen_before = match self.doorkeeper.get_mut(index_of(tag.rotate_left(32), self.answers.len())) {
                     Some(slot) => std::mem::replace(slot, tag) == tag,
                     None => false,
                 };
@@ -85,19 +82,15 @@ impl AgentCache {
                     return &self.passing;
                 }
                 let way = set.victim();
-                if let (Some(kept), Some(slot)) = (
-                    set.tags.get_mut(way),
-                    self.answers.get_mut(set_index * WAYS + way),
-                ) {
+                if let (Some(kept), Some(slot)) = (set.tags.get_mut(way), self.answers.get_mut(set_index * WAYS + way))
+                {
                     *kept = tag;
                     *slot = answer;
                 }
                 way
             }
         };
-        self.answers
-            .get(set_index * WAYS + way)
-            .unwrap_or(&self.passing)
+        self.answers.get(set_index * WAYS + way).unwrap_or(&self.passing)
     }
 
     /// Never 0, which marks a free way.

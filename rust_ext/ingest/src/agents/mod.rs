@@ -53,14 +53,7 @@ impl<'a> ClientHints<'a> {
 
     /// All hints, in the order of the fields.
     fn all(&self) -> [Option<&'a [u8]>; 6] {
-        [
-            self.brands,
-            self.mobile,
-            self.platform,
-            self.platform_version,
-            self.model,
-            self.full_version_list,
-        ]
+        [self.brands, self.mobile, self.platform, self.platform_version, self.model, self.full_version_list]
     }
 }
 
@@ -74,18 +67,14 @@ impl AgentParser {
     /// `seed` must be random per process, so that nobody can aim at cache sets; `cache_entries` is rounded up to a power of two.
     #[must_use]
     pub fn new(rules: Arc<Rules>, seed: [u64; 2], cache_entries: usize) -> AgentParser {
-        AgentParser {
-            rules,
-            cache: AgentCache::new(seed, cache_entries),
-        }
+        AgentParser { rules, cache: AgentCache::new(seed, cache_entries) }
     }
 
     /// What the agent is. Never fails: an unknown agent has empty names, an empty one is a bot.
     pub fn parse<'p>(&'p mut self, agent: &[u8], hints: &ClientHints<'_>) -> &'p Agent {
         let agent = agent.get(..AGENT_MAX_BYTES).unwrap_or(agent);
         let rules = &self.rules;
-        self.cache
-            .get_or_insert_with(agent, hints, || resolve(rules, agent, hints))
+        self.cache.get_or_insert_with(agent, hints, || resolve(rules, agent, hints))
     }
 
     /// The rules that answer here.
@@ -97,10 +86,6 @@ impl AgentParser {
 
 /// The uncached answer.
 fn resolve(_rules: &Rules, agent: &[u8], _hints: &ClientHints<'_>) -> Agent {
-    let mask = if agent.is_empty() {
-        bot::AGENT_IS_EMPTY
-    } else {
-        0
-    };
+    let mask = if agent.is_empty() { bot::AGENT_IS_EMPTY } else { 0 };
     Agent::new("", "", "", "", Device::Unknown, mask)
 }

@@ -33,12 +33,7 @@ impl Agent {
         device: Device,
         bot_reasons: u16,
     ) -> Agent {
-        let mut agent = Agent {
-            text: [0; TEXT_BYTES],
-            ends: [0; 4],
-            bot_reasons,
-            device,
-        };
+        let mut agent = Agent { text: [0; TEXT_BYTES], ends: [0; 4], bot_reasons, device };
         let mut used = 0_usize;
         let parts = [
             cut(browser, BROWSER_MAX_BYTES),
@@ -81,10 +76,7 @@ impl Agent {
     }
 
     fn part(&self, start: u8, end: u8) -> &str {
-        let bytes = self
-            .text
-            .get(usize::from(start)..usize::from(end))
-            .unwrap_or_default();
+        let bytes = self.text.get(usize::from(start)..usize::from(end)).unwrap_or_default();
         // `new` wrote whole characters between these ends.
         std::str::from_utf8(bytes).unwrap_or_default()
     }
@@ -127,21 +119,13 @@ fn cut(text: &str, limit: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::expect_used
-    )]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
     use super::*;
 
     #[test]
     fn keeps_the_four_strings_apart() {
         let agent = Agent::new("Chrome", "145", "Windows", "10 or 11", Device::Desktop, 3);
-        assert_eq!(
-            (agent.browser(), agent.browser_version()),
-            ("Chrome", "145")
-        );
+        assert_eq!((agent.browser(), agent.browser_version()), ("Chrome", "145"));
         assert_eq!((agent.os(), agent.os_version()), ("Windows", "10 or 11"));
         assert_eq!((agent.device, agent.bot_reasons), (Device::Desktop, 3));
         assert!(size_of::<Agent>() <= 128);

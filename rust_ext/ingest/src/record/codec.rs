@@ -6,9 +6,8 @@
 //! property test holds them to the same verdict.
 
 use super::{
-    Channel, Device, EventKind, HIT_FIXED_BYTES, HitRecord, Metric, RECORD_HIT, RECORD_MAX_BYTES,
-    RECORD_SHORT, SCROLL_DEPTH_ABSENT, SHORT_RECORD_BYTES, STRING_FIELDS, STRING_LENGTHS_OFFSET,
-    ShortRecord, offset,
+    Channel, Device, EventKind, HIT_FIXED_BYTES, HitRecord, Metric, RECORD_HIT, RECORD_MAX_BYTES, RECORD_SHORT,
+    SCROLL_DEPTH_ABSENT, SHORT_RECORD_BYTES, STRING_FIELDS, STRING_LENGTHS_OFFSET, ShortRecord, offset,
 };
 use crate::drop_reason::Outcome;
 
@@ -85,10 +84,7 @@ fn cut(text: &str) -> (&[u8], u16) {
     while !text.is_char_boundary(usize::from(end)) {
         end -= 1;
     }
-    (
-        text.as_bytes().get(..usize::from(end)).unwrap_or_default(),
-        end,
-    )
+    (text.as_bytes().get(..usize::from(end)).unwrap_or_default(), end)
 }
 
 /// Appends a hit's payload to `out`.
@@ -97,30 +93,23 @@ pub fn encode_hit(record: &HitRecord<'_>, out: &mut Vec<u8>) {
     let mut fixed = [0u8; HIT_FIXED_BYTES];
     fixed[offset::RECORD_KIND] = RECORD_HIT;
     fixed[offset::EVENT_KIND] = record.kind.code();
-    fixed[offset::BOT_REASONS..offset::BOT_REASONS + 2]
-        .copy_from_slice(&record.bot_reasons.to_le_bytes());
+    fixed[offset::BOT_REASONS..offset::BOT_REASONS + 2].copy_from_slice(&record.bot_reasons.to_le_bytes());
     fixed[offset::SITE_ID..offset::SITE_ID + 4].copy_from_slice(&record.site_id.to_le_bytes());
     fixed[offset::TIME_MS..offset::TIME_MS + 8].copy_from_slice(&record.time_ms.to_le_bytes());
-    fixed[offset::VISITOR_ID..offset::VISITOR_ID + 8]
-        .copy_from_slice(&record.visitor_id.to_le_bytes());
+    fixed[offset::VISITOR_ID..offset::VISITOR_ID + 8].copy_from_slice(&record.visitor_id.to_le_bytes());
     fixed[offset::LOAD_ID..offset::LOAD_ID + 8].copy_from_slice(&record.load_id.to_le_bytes());
-    fixed[offset::ENGAGED_MS..offset::ENGAGED_MS + 4]
-        .copy_from_slice(&record.engaged_ms.to_le_bytes());
-    fixed[offset::SCREEN_WIDTH_PX..offset::SCREEN_WIDTH_PX + 2]
-        .copy_from_slice(&record.screen_width_px.to_le_bytes());
+    fixed[offset::ENGAGED_MS..offset::ENGAGED_MS + 4].copy_from_slice(&record.engaged_ms.to_le_bytes());
+    fixed[offset::SCREEN_WIDTH_PX..offset::SCREEN_WIDTH_PX + 2].copy_from_slice(&record.screen_width_px.to_le_bytes());
     fixed[offset::SCREEN_HEIGHT_PX..offset::SCREEN_HEIGHT_PX + 2]
         .copy_from_slice(&record.screen_height_px.to_le_bytes());
-    fixed[offset::SAMPLE_WEIGHT..offset::SAMPLE_WEIGHT + 2]
-        .copy_from_slice(&record.sample_weight.to_le_bytes());
+    fixed[offset::SAMPLE_WEIGHT..offset::SAMPLE_WEIGHT + 2].copy_from_slice(&record.sample_weight.to_le_bytes());
     fixed[offset::DEVICE] = record.device.code();
     fixed[offset::CHANNEL] = record.channel.code();
-    fixed[offset::SCROLL_DEPTH_PERCENT] =
-        record.scroll_depth_percent.unwrap_or(SCROLL_DEPTH_ABSENT);
+    fixed[offset::SCROLL_DEPTH_PERCENT] = record.scroll_depth_percent.unwrap_or(SCROLL_DEPTH_ABSENT);
     fixed[offset::INTERACTIVE] = u8::from(record.interactive);
     fixed[offset::RETENTION_CLASS] = record.retention_class;
     fixed[offset::SEQUENCE..offset::SEQUENCE + 2].copy_from_slice(&record.sequence.to_le_bytes());
-    fixed[offset::REVENUE_MICROS..offset::REVENUE_MICROS + 8]
-        .copy_from_slice(&record.revenue_micros.to_le_bytes());
+    fixed[offset::REVENUE_MICROS..offset::REVENUE_MICROS + 8].copy_from_slice(&record.revenue_micros.to_le_bytes());
 
     out.reserve(HIT_FIXED_BYTES + record.strings.iter().map(|text| text.len()).sum::<usize>());
     out.extend_from_slice(&fixed);
@@ -130,10 +119,7 @@ pub fn encode_hit(record: &HitRecord<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(bytes);
         length.copy_from_slice(&byte_count.to_le_bytes());
     }
-    let metrics = record
-        .metrics
-        .get(..usize::from(u8::MAX))
-        .unwrap_or(record.metrics);
+    let metrics = record.metrics.get(..usize::from(u8::MAX)).unwrap_or(record.metrics);
     let mut props_count = 0u8;
     for (key, value) in record.props.iter().take(usize::from(u8::MAX)) {
         let ((key, key_bytes), (value, value_bytes)) = (cut(key), cut(value));
@@ -152,14 +138,9 @@ pub fn encode_hit(record: &HitRecord<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(&value.to_le_bytes());
         metrics_count += 1;
     }
-    if let Some(written) = out
-        .get_mut(start..)
-        .and_then(<[u8]>::first_chunk_mut::<HIT_FIXED_BYTES>)
-    {
-        written[offset::PROPS_COUNT..offset::METRICS_COUNT + 1]
-            .copy_from_slice(&[props_count, metrics_count]);
-        written[STRING_LENGTHS_OFFSET..STRING_LENGTHS_OFFSET + 2 * STRING_FIELDS]
-            .copy_from_slice(&lengths);
+    if let Some(written) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut::<HIT_FIXED_BYTES>) {
+        written[offset::PROPS_COUNT..offset::METRICS_COUNT + 1].copy_from_slice(&[props_count, metrics_count]);
+        written[STRING_LENGTHS_OFFSET..STRING_LENGTHS_OFFSET + 2 * STRING_FIELDS].copy_from_slice(&lengths);
     }
 }
 
@@ -170,10 +151,8 @@ pub fn encode_short(record: &ShortRecord, out: &mut Vec<u8>) {
     payload[offset::SHORT_OUTCOME] = record.outcome.code();
     payload[offset::SHORT_BOT_REASONS..offset::SHORT_BOT_REASONS + 2]
         .copy_from_slice(&record.bot_reasons.to_le_bytes());
-    payload[offset::SHORT_SITE_ID..offset::SHORT_SITE_ID + 4]
-        .copy_from_slice(&record.site_id.to_le_bytes());
-    payload[offset::SHORT_TIME_MS..offset::SHORT_TIME_MS + 8]
-        .copy_from_slice(&record.time_ms.to_le_bytes());
+    payload[offset::SHORT_SITE_ID..offset::SHORT_SITE_ID + 4].copy_from_slice(&record.site_id.to_le_bytes());
+    payload[offset::SHORT_TIME_MS..offset::SHORT_TIME_MS + 8].copy_from_slice(&record.time_ms.to_le_bytes());
     out.extend_from_slice(&payload);
 }
 
@@ -184,19 +163,13 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     fn take(&mut self, bytes: usize) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(bytes)
-            .ok_or(DecodeError::Truncated)?;
+        let (taken, rest) = self.rest.split_at_checked(bytes).ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or(DecodeError::Truncated)?;
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -226,11 +199,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn end(&self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(DecodeError::TooLong)
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::TooLong) }
     }
 }
 
@@ -325,14 +294,8 @@ fn decode_hit<'a>(cursor: &mut Cursor<'a>) -> Result<HitView<'a>, DecodeError> {
 }
 
 fn decode_short(cursor: &mut Cursor<'_>) -> Result<ShortRecord, DecodeError> {
-    let outcome =
-        known(Outcome::from_code(cursor.u8()?).filter(|outcome| *outcome != Outcome::Accepted))?;
-    let record = ShortRecord {
-        outcome,
-        bot_reasons: cursor.u16()?,
-        site_id: cursor.u32()?,
-        time_ms: cursor.i64()?,
-    };
+    let outcome = known(Outcome::from_code(cursor.u8()?).filter(|outcome| *outcome != Outcome::Accepted))?;
+    let record = ShortRecord { outcome, bot_reasons: cursor.u16()?, site_id: cursor.u32()?, time_ms: cursor.i64()? };
     cursor.end()?;
     Ok(record)
 }
@@ -359,9 +322,7 @@ pub fn check(payload: &[u8]) -> Result<(), DecodeError> {
 }
 
 fn check_hit(payload: &[u8]) -> Result<(), DecodeError> {
-    let (fixed, rest) = payload
-        .split_first_chunk::<HIT_FIXED_BYTES>()
-        .ok_or(DecodeError::Truncated)?;
+    let (fixed, rest) = payload.split_first_chunk::<HIT_FIXED_BYTES>().ok_or(DecodeError::Truncated)?;
     known(EventKind::from_code(fixed[offset::EVENT_KIND]))?;
     known(Device::from_code(fixed[offset::DEVICE]))?;
     known(Channel::from_code(fixed[offset::CHANNEL]))?;
@@ -370,10 +331,7 @@ fn check_hit(payload: &[u8]) -> Result<(), DecodeError> {
     }
     let lengths = &fixed[STRING_LENGTHS_OFFSET..STRING_LENGTHS_OFFSET + 2 * STRING_FIELDS];
     let (pairs, _) = lengths.as_chunks::<2>();
-    let total: usize = pairs
-        .iter()
-        .map(|pair| usize::from(u16::from_le_bytes(*pair)))
-        .sum();
+    let total: usize = pairs.iter().map(|pair| usize::from(u16::from_le_bytes(*pair))).sum();
     let mut cursor = Cursor { rest };
     let strings = cursor.take(total)?;
     if !strings.is_ascii() {
@@ -488,12 +446,8 @@ pub(crate) mod tests {
         hit.props = vec![("k", "vé")];
         hit.metrics = vec![(Metric::Cls, 0.5)];
         let mut expected = vec![1, 4, 1, 2, 0x0A, 0x0B, 0x0C, 0x0D];
-        expected.extend([
-            0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 8, 7, 6, 5, 4, 3, 2, 1,
-        ]);
-        expected.extend([
-            0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 0, 5, 0xD0, 2, 1, 0, 3, 18, 77, 1, 1, 1, 1, 0,
-        ]);
+        expected.extend([0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 8, 7, 6, 5, 4, 3, 2, 1]);
+        expected.extend([0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 0, 5, 0xD0, 2, 1, 0, 3, 18, 77, 1, 1, 1, 1, 0]);
         expected.extend([9, 0, 0, 0, 0, 0, 0x40, 0x42, 0x0F, 0, 0, 0, 0, 0]);
         expected.extend([11, 0, 1, 0]);
         expected.extend([0; 32]);
@@ -507,22 +461,13 @@ pub(crate) mod tests {
 
     #[test]
     fn short_golden_bytes() {
-        let record = ShortRecord {
-            outcome: Outcome::Rate,
-            bot_reasons: 0x0102,
-            site_id: 7,
-            time_ms: 1,
-        };
+        let record = ShortRecord { outcome: Outcome::Rate, bot_reasons: 0x0102, site_id: 7, time_ms: 1 };
         let mut payload = Vec::new();
         encode_short(&record, &mut payload);
         assert_eq!(payload, [2, 5, 2, 1, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(decode(&payload), Ok(Record::Short(record)));
         payload[1] = 0;
-        assert_eq!(
-            check(&payload),
-            Err(DecodeError::Code),
-            "an accepted hit is no short record"
-        );
+        assert_eq!(check(&payload), Err(DecodeError::Code), "an accepted hit is no short record");
     }
 
     #[test]
@@ -534,9 +479,7 @@ pub(crate) mod tests {
         hit.metrics = vec![(Metric::LoadMs, 1.0); 300];
         let payload = encoded(&hit);
         assert!(payload.len() <= RECORD_MAX_BYTES);
-        let Ok(Record::Hit(read)) = decode(&payload) else {
-            panic!("undecodable")
-        };
+        let Ok(Record::Hit(read)) = decode(&payload) else { panic!("undecodable") };
         assert_eq!(read.strings[StringField::Path as usize], &long[..65_534]);
         assert_eq!(read.props.len(), 30, "2 MiB of 64 KiB values");
         assert_eq!(read.metrics.len(), 255);
@@ -554,38 +497,24 @@ pub(crate) mod tests {
             (check(&payload), decode(&payload).map(|_| ()))
         };
         let both = |error| (Err(error), Err(error));
-        assert_eq!(
-            broken(offset::RECORD_KIND, 3),
-            both(DecodeError::RecordKind)
-        );
+        assert_eq!(broken(offset::RECORD_KIND, 3), both(DecodeError::RecordKind));
         assert_eq!(broken(offset::EVENT_KIND, 9), both(DecodeError::Code));
         assert_eq!(broken(offset::DEVICE, 8), both(DecodeError::Code));
         assert_eq!(broken(offset::CHANNEL, 19), both(DecodeError::Code));
         assert_eq!(broken(offset::INTERACTIVE, 2), both(DecodeError::Code));
         assert_eq!(broken(payload.len() - 5, 6), both(DecodeError::Code));
         assert_eq!(broken(payload.len() - 6, b'x'), both(DecodeError::Utf8));
-        assert_eq!(
-            broken(offset::METRICS_COUNT, 2),
-            both(DecodeError::Truncated)
-        );
+        assert_eq!(broken(offset::METRICS_COUNT, 2), both(DecodeError::Truncated));
         assert_eq!(broken(offset::METRICS_COUNT, 0), both(DecodeError::TooLong));
         assert_eq!(check(&[]), Err(DecodeError::Truncated));
-        assert_eq!(
-            check(&vec![1; RECORD_MAX_BYTES + 1]),
-            Err(DecodeError::TooLong)
-        );
+        assert_eq!(check(&vec![1; RECORD_MAX_BYTES + 1]), Err(DecodeError::TooLong));
     }
 
     fn text() -> impl Strategy<Value = String> {
         prop_oneof![4 => "[ -~]{0,12}", 1 => "\\PC{0,6}", 1 => Just(String::new())]
     }
 
-    type Numbers = (
-        (u8, u8, u8, u8),
-        (u16, u32, i64, u64, u64),
-        (u32, u16, u16, u16, u8),
-        (u8, bool, u16, i64),
-    );
+    type Numbers = ((u8, u8, u8, u8), (u16, u32, i64, u64, u64), (u32, u16, u16, u16, u8), (u8, bool, u16, i64));
 
     fn hit<'a>(
         numbers: Numbers,
@@ -599,38 +528,18 @@ pub(crate) mod tests {
         hit.device = Device::ALL[usize::from(device) % Device::ALL.len()];
         hit.channel = Channel::ALL[usize::from(channel) % Channel::ALL.len()];
         hit.scroll_depth_percent = Some(scroll).filter(|percent| *percent <= 100);
-        (
-            hit.bot_reasons,
-            hit.site_id,
-            hit.time_ms,
-            hit.visitor_id,
-            hit.load_id,
-        ) = a;
-        (
-            hit.engaged_ms,
-            hit.screen_width_px,
-            hit.screen_height_px,
-            hit.sample_weight,
-            hit.retention_class,
-        ) = b;
+        (hit.bot_reasons, hit.site_id, hit.time_ms, hit.visitor_id, hit.load_id) = a;
+        (hit.engaged_ms, hit.screen_width_px, hit.screen_height_px, hit.sample_weight, hit.retention_class) = b;
         hit.interactive = c.1;
         hit.sequence = c.2;
         hit.revenue_micros = c.3;
         for (field, value) in hit.strings.iter_mut().zip(strings) {
             *field = value;
         }
-        hit.props = props
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
+        hit.props = props.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         hit.metrics = metrics
             .iter()
-            .map(|(metric, value)| {
-                (
-                    Metric::ALL[usize::from(*metric) % Metric::ALL.len()],
-                    *value,
-                )
-            })
+            .map(|(metric, value)| (Metric::ALL[usize::from(*metric) % Metric::ALL.len()], *value))
             .collect();
         hit
     }

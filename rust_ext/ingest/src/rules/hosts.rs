@@ -40,10 +40,7 @@ impl Medium {
     ];
 
     fn from_word(word: &str) -> Option<Medium> {
-        Medium::WORDS
-            .iter()
-            .find(|(_, known)| *known == word)
-            .map(|(medium, _)| *medium)
+        Medium::WORDS.iter().find(|(_, known)| *known == word).map(|(medium, _)| *medium)
     }
 }
 
@@ -82,17 +79,9 @@ impl SourceTable {
         let mut known: HashMap<&str, usize> = HashMap::new();
         for row in rows {
             let (host, name) = (row.need(0)?, row.need(1)?);
-            let medium =
-                Medium::from_word(row.need(2)?).ok_or(RulesError::Section { tag: SOURCES })?;
+            let medium = Medium::from_word(row.need(2)?).ok_or(RulesError::Section { tag: SOURCES })?;
             let index = match known.get(name) {
-                Some(&index)
-                    if table
-                        .names
-                        .get(index)
-                        .is_some_and(|(_, of_name)| *of_name == medium) =>
-                {
-                    index
-                }
+                Some(&index) if table.names.get(index).is_some_and(|(_, of_name)| *of_name == medium) => index,
                 _ => {
                     table.names.push((name.into(), medium));
                     known.insert(name, table.names.len() - 1);
@@ -118,9 +107,7 @@ impl SourceTable {
             }
             self.any_top_level.get(label).copied()
         })?;
-        self.names
-            .get(index)
-            .map(|(name, medium)| (&**name, *medium))
+        self.names.get(index).map(|(name, medium)| (&**name, *medium))
     }
 }
 
@@ -129,11 +116,7 @@ fn is_top_level(domain: &str) -> bool {
     match domain.split_once('.') {
         None => !domain.is_empty(),
         Some((second, country)) => {
-            country.len() == 2
-                && matches!(
-                    second,
-                    "co" | "com" | "org" | "net" | "ne" | "or" | "gov" | "edu" | "ac"
-                )
+            country.len() == 2 && matches!(second, "co" | "com" | "org" | "net" | "ne" | "or" | "gov" | "edu" | "ac")
         }
     }
 }
@@ -146,27 +129,18 @@ pub(super) struct SpamTable {
 
 impl SpamTable {
     pub(super) fn from_rows(rows: Vec<Row<'_>>) -> Result<SpamTable, RulesError> {
-        let hosts = rows
-            .iter()
-            .map(|row| row.need(0).map(Box::from))
-            .collect::<Result<_, _>>()?;
+        let hosts = rows.iter().map(|row| row.need(0).map(Box::from)).collect::<Result<_, _>>()?;
         Ok(SpamTable { hosts })
     }
 
     pub(super) fn contains(&self, host: &str) -> bool {
-        !self.hosts.is_empty()
-            && walk_up(host, |domain| self.hosts.contains(domain).then_some(())).is_some()
+        !self.hosts.is_empty() && walk_up(host, |domain| self.hosts.contains(domain).then_some(())).is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::expect_used
-    )]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
     use super::super::pack::Pack;
     use super::super::pack::SPAM;
     use super::super::pack::tests::{write_pack, write_rows};
@@ -188,42 +162,23 @@ mod tests {
     #[test]
     fn finds_hosts_subdomains_and_any_top_level() {
         let table = sources();
-        for host in [
-            "google.com",
-            "www.google.co.uk",
-            "GOOGLE.de.",
-            "google.com.au",
-            "images.google.fr",
-        ] {
+        for host in ["google.com", "www.google.co.uk", "GOOGLE.de.", "google.com.au", "images.google.fr"] {
             assert_eq!(table.get(host), Some(("Google", Medium::Search)), "{host}");
         }
         assert_eq!(table.get("mail.google.com"), Some(("Gmail", Medium::Email)));
         assert_eq!(table.get("t.co"), Some(("Twitter", Medium::Social)));
         let longest = "a".repeat(400);
-        for host in [
-            "notgoogle.com",
-            "google.evil.com",
-            "google.com.evil.org",
-            "x.co",
-            "co",
-            "google",
-            "",
-            ".",
-            &longest,
-        ] {
+        for host in
+            ["notgoogle.com", "google.evil.com", "google.com.evil.org", "x.co", "co", "google", "", ".", &longest]
+        {
             assert_eq!(table.get(host), None, "{host}");
         }
     }
 
     #[test]
     fn an_unknown_medium_is_refused() {
-        let bytes = write_pack(&[(
-            SOURCES,
-            write_rows(3, &[&[Some("a.b"), Some("A"), Some("smell")]]),
-        )]);
-        assert!(
-            SourceTable::from_rows(Pack::parse(&bytes).unwrap().rows(SOURCES).unwrap()).is_err()
-        );
+        let bytes = write_pack(&[(SOURCES, write_rows(3, &[&[Some("a.b"), Some("A"), Some("smell")]]))]);
+        assert!(SourceTable::from_rows(Pack::parse(&bytes).unwrap().rows(SOURCES).unwrap()).is_err());
     }
 
     #[test]
@@ -231,8 +186,6 @@ mod tests {
         let bytes = write_pack(&[(SPAM, write_rows(1, &[&[Some("spam.example")]]))]);
         let table = SpamTable::from_rows(Pack::parse(&bytes).unwrap().rows(SPAM).unwrap()).unwrap();
         assert!(table.contains("spam.example") && table.contains("WWW.Spam.Example."));
-        assert!(
-            !table.contains("notspam.example") && !table.contains("example") && !table.contains("")
-        );
+        assert!(!table.contains("notspam.example") && !table.contains("example") && !table.contains(""));
     }
 }

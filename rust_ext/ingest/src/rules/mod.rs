@@ -28,10 +28,7 @@ impl Rules {
     /// # Errors
     /// When the file is missing, or is no pack of this version, or is damaged. Nothing is half loaded.
     pub fn open(path: &Path) -> Result<Arc<Rules>, RulesError> {
-        let bytes = std::fs::read(path).map_err(|source| RulesError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes = std::fs::read(path).map_err(|source| RulesError::Io { path: path.to_owned(), source })?;
         Rules::from_bytes(&bytes)
     }
 
@@ -42,13 +39,8 @@ impl Rules {
     pub fn from_bytes(bytes: &[u8]) -> Result<Arc<Rules>, RulesError> {
         let pack = Pack::parse(bytes)?;
         Ok(Arc::new(Rules {
-            country: CountryTable::from_sections(
-                pack.bytes(pack::COUNTRY_V4),
-                pack.bytes(pack::COUNTRY_V6),
-            )
-            .map_err(|_| RulesError::Section {
-                tag: pack::COUNTRY_V4,
-            })?,
+            country: CountryTable::from_sections(pack.bytes(pack::COUNTRY_V4), pack.bytes(pack::COUNTRY_V6))
+                .map_err(|_| RulesError::Section { tag: pack::COUNTRY_V4 })?,
             sources: SourceTable::from_rows(pack.rows(pack::SOURCES)?)?,
             spam: SpamTable::from_rows(pack.rows(pack::SPAM)?)?,
             info_json: pack.text(pack::INFO)?.to_owned(),

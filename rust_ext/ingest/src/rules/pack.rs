@@ -83,26 +83,13 @@ impl fmt::Display for RulesError {
                 write!(out, "rules pack {}: {source}", path.display())
             }
             RulesError::Magic => out.write_str("rules pack: this is not a rules pack"),
-            RulesError::Version { found } => write!(
-                out,
-                "rules pack: version {found}, this build reads version {VERSION}"
-            ),
+            RulesError::Version { found } => {
+                write!(out, "rules pack: version {found}, this build reads version {VERSION}")
+            }
             RulesError::Checksum => out.write_str("rules pack: damaged (checksum differs)"),
-            RulesError::Section { tag } => write!(
-                out,
-                "rules pack: section {} is missing or malformed",
-                tag_text(tag)
-            ),
-            RulesError::Regex {
-                tag,
-                pattern,
-                reason,
-            } => {
-                write!(
-                    out,
-                    "rules pack: section {}: regex {pattern:?}: {reason}",
-                    tag_text(tag)
-                )
+            RulesError::Section { tag } => write!(out, "rules pack: section {} is missing or malformed", tag_text(tag)),
+            RulesError::Regex { tag, pattern, reason } => {
+                write!(out, "rules pack: section {}: regex {pattern:?}: {reason}", tag_text(tag))
             }
         }
     }
@@ -138,9 +125,7 @@ impl<'a> Pack<'a> {
         if bytes.get(..MAGIC.len()) != Some(MAGIC.as_slice()) {
             return Err(RulesError::Magic);
         }
-        let mut header = Cursor {
-            rest: bytes.get(MAGIC.len()..).unwrap_or_default(),
-        };
+        let mut header = Cursor { rest: bytes.get(MAGIC.len()..).unwrap_or_default() };
         let version = header.u16().ok_or(RulesError::Checksum)?;
         if version != VERSION {
             return Err(RulesError::Version { found: version });
@@ -151,9 +136,7 @@ impl<'a> Pack<'a> {
             return Err(RulesError::Checksum);
         }
         let directory_bytes = usize::from(section_count) * DIRECTORY_ENTRY_BYTES;
-        let directory = bytes
-            .get(HEADER_BYTES..HEADER_BYTES + directory_bytes)
-            .ok_or(RulesError::Checksum)?;
+        let directory = bytes.get(HEADER_BYTES..HEADER_BYTES + directory_bytes).ok_or(RulesError::Checksum)?;
         let mut sections = Vec::with_capacity(usize::from(section_count));
         let mut cursor = Cursor { rest: directory };
         while let Some(tag) = cursor.take(4).and_then(|tag| Tag::try_from(tag).ok()) {
@@ -169,10 +152,7 @@ impl<'a> Pack<'a> {
 
     /// A section's bytes, if it is there.
     pub(super) fn bytes(&self, tag: Tag) -> Option<&'a [u8]> {
-        self.sections
-            .iter()
-            .find(|(name, _)| *name == tag)
-            .map(|(_, bytes)| *bytes)
+        self.sections.iter().find(|(name, _)| *name == tag).map(|(_, bytes)| *bytes)
     }
 
     /// A section that is text.
@@ -194,8 +174,7 @@ fn parse_rows(tag: Tag, bytes: &[u8]) -> Option<Vec<Row<'_>>> {
     cursor.u16()?;
     let row_count = usize::try_from(cursor.u32()?).ok()?;
     // Each field takes two bytes at least: a wrong count cannot make us reserve more than the section's size.
-    let most =
-        bytes.len().saturating_sub(ROWS_HEADER_BYTES) / (2 * usize::from(field_count.max(1)));
+    let most = bytes.len().saturating_sub(ROWS_HEADER_BYTES) / (2 * usize::from(field_count.max(1)));
     if row_count > most {
         return None;
     }
@@ -238,26 +217,17 @@ impl<'a> Cursor<'a> {
     }
 
     fn u16(&mut self) -> Option<u16> {
-        self.take(2)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(u16::from_le_bytes)
+        self.take(2).and_then(|bytes| bytes.try_into().ok()).map(u16::from_le_bytes)
     }
 
     fn u32(&mut self) -> Option<u32> {
-        self.take(4)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(u32::from_le_bytes)
+        self.take(4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::expect_used
-    )]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
     use super::*;
 
     /// The packer's twin, for tests that need small packs.
@@ -297,10 +267,7 @@ pub(crate) mod tests {
     }
 
     fn small() -> Vec<u8> {
-        write_pack(&[
-            (INFO, b"{}".to_vec()),
-            (SPAM, write_rows(1, &[&[Some("spam.example")], &[None]])),
-        ])
+        write_pack(&[(INFO, b"{}".to_vec()), (SPAM, write_rows(1, &[&[Some("spam.example")], &[None]]))])
     }
 
     #[test]
@@ -310,14 +277,8 @@ pub(crate) mod tests {
         assert_eq!(pack.text(INFO).unwrap(), "{}");
         let rows = pack.rows(SPAM).unwrap();
         assert_eq!(rows[0].need(0).unwrap(), "spam.example");
-        assert!(
-            rows[1].get(0).is_none()
-                && matches!(rows[1].need(0), Err(RulesError::Section { tag: SPAM }))
-        );
-        assert!(matches!(
-            pack.rows(SOURCES),
-            Err(RulesError::Section { tag: SOURCES })
-        ));
+        assert!(rows[1].get(0).is_none() && matches!(rows[1].need(0), Err(RulesError::Section { tag: SPAM })));
+        assert!(matches!(pack.rows(SOURCES), Err(RulesError::Section { tag: SOURCES })));
     }
 
     #[test]
@@ -339,19 +300,10 @@ pub(crate) mod tests {
     fn errors_name_what_is_wrong() {
         let mut other = small();
         other[8] = 9;
-        assert_eq!(
-            Pack::parse(&other).err().unwrap().to_string(),
-            "rules pack: version 9, this build reads version 1"
-        );
-        assert_eq!(
-            Pack::parse(b"hello").err().unwrap().to_string(),
-            "rules pack: this is not a rules pack"
-        );
+        assert_eq!(Pack::parse(&other).err().unwrap().to_string(), "rules pack: version 9, this build reads version 1");
+        assert_eq!(Pack::parse(b"hello").err().unwrap().to_string(), "rules pack: this is not a rules pack");
         let missing = RulesError::Section { tag: INFO };
-        assert_eq!(
-            missing.to_string(),
-            "rules pack: section info is missing or malformed"
-        );
+        assert_eq!(missing.to_string(), "rules pack: section info is missing or malformed");
     }
 
     #[test]
