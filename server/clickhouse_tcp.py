@@ -1,0 +1,172 @@
+"""One native connection that sends our ready-made blocks, on clickhouse-driver's connection.
+
+The driver speaks the protocol (hello, query packet, settings, exceptions, TLS, replicas); the rows never pass through
+it: between the sample block and the terminator we write the frames that `core_ext` made. The order of calls is that of
+the driver's own INSERT. `client_revision` is pinned: 54453 is the last revision without the per-column serialization
+byte, and without per-block profile events that stall a long INSERT when nobody reads them.
+
+An INSERT is one block and one query. It either returns, and then the rows are stored, or raises, and then the outcome
+is unknown unless the caller asks for the batch: closing a native connection after a complete block, even without the
+terminator, still commits it. After any exception the connection is closed; the next call opens a new one.
+
+Not thread-safe: one connection per flusher thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clickhouse_driver import Client
+from clickhouse_driver import errors as driver_errors
+from clickhouse_driver.block import RowOrientedBlock
+from clickhouse_driver.protocol import ClientPacketTypes, ServerPacketTypes
+from clickhouse_driver.varint import write_varint
+from clickhouse_driver.writer import write_binary_str
+
+from server.clickhouse_url import ClickHouseAddress
+from server.retry import SchemaMismatch
+
+CLIENT_REVISION = 54_453
+"""See the module's text."""
+EXCEPTION_AFTER_CUT_S = 1.0
+"""When the server closes while we write, it has often sent the reason first: wait this long to read it."""
+MAX_PARTITIONS_PER_BLOCK = 1
+"""A segment holds one partition, and only then is an INSERT atomic. The server refuses anything else."""
+
+Buffer = bytes | bytearray | memoryview
+Row = tuple[Any, ...]
+
+# The driver logs each failed connect with a traceback; the flusher reports the same failure once, classified.
+logging.getLogger("clickhouse_driver.connection").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A table and the columns of our blocks for it, in block order, with the types that the blocks have."""
+
+    table: str
+    columns: tuple[tuple[str, str], ...]
+
+    @property
+    def insert_statement(self) -> str:
+        """The INSERT that announces a block."""
+        return f"INSERT INTO {self.table} ({', '.join(name for name, _ in self.columns)}) VALUES"
+
+    def check(self, sample: Sequence[tuple[str, str]]) -> None:
+        """Compare with the sample block of the server. Raises `SchemaMismatch` naming the first differing column."""
+        theirs = dict(sample)
+        for name, type_ in self.columns:
+            if name not in theirs:
+                raise SchemaMismatch(f"{self.table} has no column {name}: run `footfall migrate`")
+            if canonical_type(theirs[name]) != canonical_type(type_):
+                raise SchemaMismatch(f"{self.table}.{name} is {theirs[name]}, this program writes {type_}")
+        if [name for name, _ in sample] != [name for name, _ in self.columns]:
+            raise SchemaMismatch(f"{self.table} announces other columns than were asked for")
+
+
+def canonical_type(type_: str) -> str:
+    """A ClickHouse type without the spaces that have no meaning in it."""
+    return re.sub(r"\s*([=,()])\s*", r"\1", type_.strip())
+
+
+class BlockConnection:
+    """A connection to one shard's replicas: the first that answers is used, the next one after a failure."""
+
+    def __init__(self, address: ClickHouseAddress, *, settings: Mapping[str, Any] | None = None) -> None:
+        self.address = address
+        (host, port), *others = address.hosts
+        options: dict[str, Any] = {}
+        if address.secure:
+            options = {"secure": True, "verify": address.verify, "ca_certs": address.ca_file}
+        self._client = Client(
+            host=host,
+            port=port,
+            alt_hosts=",".join(_host_text(*other) for other in others) or None,
+            database=address.database,
+            user=address.user,
+            password=address.password,
+            client_name="footfall",
+            connect_timeout=address.connect_timeout_s,
+            send_receive_timeout=address.send_receive_timeout_s,
+            sync_request_timeout=address.connect_timeout_s,
+            compression="lz4",
+            client_revision=CLIENT_REVISION,
+            tcp_keepalive=True,
+            settings={**(settings or {})},
+            **options,
+        )
+
+    def insert_block(self, target: Target, parts: Sequence[Buffer], *, token: str, query_id: str) -> None:
+        """Store one block: `parts` are its compressed frames. Returns when the server has acknowledged it."""
+        client = self._client
+        try:
+            client.establish_connection(_insert_settings(token))
+            connection = client.connection
+            connection.server_info.session_timezone = None
+            connection.send_query(target.insert_statement, query_id=query_id)
+            connection.send_external_tables(None)
+            target.check(client.receive_sample_block().columns_with_types)
+            self._send_frames(parts)
+            connection.send_data(RowOrientedBlock())
+            connection.fout.flush()
+            client.receive_end_of_insert_query()
+        except BaseException:
+            client.disconnect()
+            raise
+
+    def _send_frames(self, parts: Sequence[Buffer]) -> None:
+        """The data packet: its type, no table name, then our frames straight to the socket."""
+        connection = self._client.connection
+        write_varint(ClientPacketTypes.DATA, connection.fout)
+        write_binary_str("", connection.fout)
+        try:
+            connection.fout.flush()
+            for part in parts:
+                connection.socket.sendall(part)
+        except OSError as error:
+            raise self._exception_behind(error) from error
+
+    def _exception_behind(self, cut: OSError) -> Exception:
+        """The server's own reason when it closed the connection while we wrote, else `cut`."""
+        connection = self._client.connection
+        try:
+            connection.socket.settimeout(EXCEPTION_AFTER_CUT_S)
+            packet = connection.receive_packet()
+        except (OSError, EOFError, driver_errors.Error):
+            return cut
+        if packet.type == ServerPacketTypes.EXCEPTION and packet.exception is not None:
+            reason: Exception = packet.exception
+            return reason
+        return cut
+
+    def select(self, query: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> list[Row]:
+        """Rows of a query; `%(name)s` parameters are quoted by the driver."""
+        rows: list[Row] = self._client.execute(query, dict(parameters or {}) or None, settings=settings or None)
+        return rows
+
+    def command(self, statement: str, **settings: Any) -> None:
+        """A statement without rows."""
+        self._client.execute(statement, settings=settings or None)
+
+    def close(self) -> None:
+        """Close the connection; the next call opens a new one."""
+        self._client.disconnect()
+
+
+def _insert_settings(token: str) -> dict[str, Any]:
+    return {
+        "async_insert": 0,  # on by default since 26.3; an acknowledgement must mean a written part
+        "insert_deduplicate": 1,
+        "insert_deduplication_token": token,
+        "max_partitions_per_insert_block": MAX_PARTITIONS_PER_BLOCK,
+        "throw_on_max_partitions_per_insert_block": 1,
+        "optimize_on_insert": 0,  # plain MergeTree has nothing to collapse
+    }
+
+
+def _host_text(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
