@@ -24,7 +24,7 @@ serve: .make/built ## start Footfall on http://localhost:8000 with its embedded 
 build: .make/built ## the virtual environment, both extensions in release mode, the packed rules
 
 test: .make/built .make/dev ## every test; starts the real services by itself
-	@$(PY) tests/services.py --install
+	@$(PY) -m tests.services --install
 	$(PY) -m pytest $(PYTEST_ARGS)
 
 check: .make/built .make/dev ## formatters, linters, types, stubs against the binaries
@@ -41,7 +41,7 @@ format: .make/dev ## rewrite the sources as `make check` wants them
 	cargo fmt --all
 
 bench: .make/built .make/dev ## every benchmark: ours, theirs, ratio
-	@$(PY) tests/services.py --install nginx wrk
+	@$(PY) -m tests.services --install nginx wrk
 	$(PY) -m bench all
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
@@ -49,7 +49,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolc
 		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 crash: .make/built .make/dev ## the crash suite in its long form: CRASH_ROUNDS times kill -9
-	@$(PY) tests/services.py --install
+	@$(PY) -m tests.services --install
 	FOOTFALL_CRASH_ROUNDS=$(CRASH_ROUNDS) $(PY) -m pytest -m crash tests --timeout 7200
 
 lock: .make/lock-tools ## renew the hashed lock files from requirements/*.in and package.json

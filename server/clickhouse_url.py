@@ -54,7 +54,10 @@ AddressSource = Callable[[], ClickHouseAddress]
 
 def parse_clickhouse_url(url: str) -> tuple[ClickHouseAddress, ...]:
     """The addresses of the shards that `url` names, in shard order."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ClickHouseUrlError(f"malformed: {error}") from None
     if parts.scheme not in ("clickhouse", "clickhouses"):
         raise ClickHouseUrlError(f"scheme is {parts.scheme or 'missing'!r}, allowed: clickhouse:// or clickhouses://")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -67,7 +70,8 @@ def parse_clickhouse_url(url: str) -> tuple[ClickHouseAddress, ...]:
     )
     if options:
         raise ClickHouseUrlError(
-            f"unknown option {min(options)!r}, allowed: secure, verify, ca_file, connect_timeout_s, send_receive_timeout_s"
+            f"unknown option {min(options)!r}, allowed: secure, verify, ca_file, connect_timeout_s, "
+            "send_receive_timeout_s"
         )
     credentials, _, shards = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")

@@ -134,7 +134,7 @@ def wait_until_ready(home: Path, timeout_s: float = START_TIMEOUT_S) -> ClickHou
             except (OSError, EmbeddedUnavailable):
                 pass  # still starting: the loop's deadline decides
         time.sleep(READY_POLL_S)
-    raise EmbeddedUnavailable(f"the embedded ClickHouse did not start within {timeout_s:g} s, see {home}/clickhouse.log")
+    raise EmbeddedUnavailable(f"embedded ClickHouse did not start within {timeout_s:g} s, see {home}/clickhouse.log")
 
 
 class EmbeddedClickHouse:

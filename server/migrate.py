@@ -1,6 +1,6 @@
 """Dated migrations of the ClickHouse schema: `server/schema/YYYY_MM_DD_noun.sql`, applied in name order, once each.
 
-A file is SQL with `$` placeholders (`SchemaForm.placeholders`) that give it its single-node or cluster form; a statement
+A file is SQL with `$` placeholders (`SchemaForm.placeholders`) that give it its single-node or cluster form; what stands
 under a `-- form: cluster` comment exists in the cluster form only. Statements are idempotent (IF NOT EXISTS), so a
 migration that was cut in the middle, or runs twice at once, is simply run again; `schema_migrations` remembers which
 files are done. Files are history: a change is a new file.
@@ -27,7 +27,7 @@ RETENTION_DAYS = {1: 400, 2: 1_130, 3: 1_860}
 """Days that each retention class is kept: 13 months, 3 and 5 years, each with a month for year-on-year comparison.
 Other classes are kept."""
 NON_REPLICATED_WINDOW_BLOCKS = 10_000
-"""Deduplication tokens that a plain table remembers: over an hour at 2 INSERTs/s, as replicated tables do by default."""
+"""Deduplication tokens that a plain table remembers: over an hour at 2 INSERTs/s, as replicated tables by default."""
 REPLICATED_WINDOW_S = 7 * 24 * 3_600
 """The age of the oldest replay, so that a replicated table knows every token that may come back."""
 

@@ -5,10 +5,10 @@
 | RETRY | keeps the segment in the spool, waits with backoff | connection lost, too many parts, memory limit |
 | SCHEMA | the same, and says in health and log that the operator must act | table or column missing, wrong password |
 | PERMANENT | moves the segment to quarantine and goes on | the server cannot read the block |
-| UNKNOWN | RETRY for `UNKNOWN_ATTEMPTS` attempts, then PERMANENT | a code that is not in the table |
+| DOUBTFUL | RETRY for `DOUBTFUL_ATTEMPTS` attempts, then PERMANENT | a frame that arrives damaged, an unlisted code |
 
 No verdict loses anything: quarantine keeps the segment whole, and `footfall spool replay` sends it again. A RETRY that
-turns out to be for ever holds back only its own segment, because a refused segment goes to the end of its shard's queue.
+turns out to be for ever holds back only its own segment: a refused segment goes to the end of its shard's queue.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from types import MappingProxyType
 
 from clickhouse_driver import errors as driver_errors
 
-UNKNOWN_ATTEMPTS = 8
+DOUBTFUL_ATTEMPTS = 8
 """With the default backoff about a minute and a half: longer than a restart or a fail-over, shorter than a night."""
 
 
@@ -32,7 +32,7 @@ class Verdict(enum.Enum):
     RETRY = "retry"
     SCHEMA = "schema"
     PERMANENT = "permanent"
-    UNKNOWN = "unknown"
+    DOUBTFUL = "doubtful"
 
 
 class SchemaMismatch(Exception):
@@ -56,7 +56,6 @@ def _rules() -> dict[int, Rule]:
     retry = {
         3: ("UNEXPECTED_END_OF_FILE", "the connection ended inside a packet"),
         32: ("ATTEMPT_TO_READ_AFTER_EOF", "the connection ended inside a packet"),
-        40: ("CHECKSUM_DOESNT_MATCH", "a frame was damaged on its way; the segment has its own checksums"),
         95: ("CANNOT_READ_FROM_SOCKET", "network"),
         96: ("CANNOT_WRITE_TO_SOCKET", "network"),
         101: ("UNEXPECTED_PACKET_FROM_CLIENT", "a connection out of step; a new one starts clean"),
@@ -131,16 +130,25 @@ def _rules() -> dict[int, Rule]:
         128: ("TOO_LARGE_ARRAY_SIZE", "the server cannot read the block"),
         131: ("TOO_LARGE_STRING_SIZE", "the server cannot read the block"),
         190: ("SIZES_OF_ARRAYS_DOESNT_MATCH", "the server cannot read the block"),
-        271: ("CANNOT_DECOMPRESS", "the server cannot read the block"),
         321: ("VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE", "a value is out of its type's range"),
         349: ("CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN", "the server cannot read the block"),
         366: ("SIZES_OF_NESTED_COLUMNS_ARE_INCONSISTENT", "the server cannot read the block"),
         469: ("VIOLATED_CONSTRAINT", "a constraint of the operator's own refuses a row"),
         691: ("UNKNOWN_ELEMENT_OF_ENUM", "a value that the table's Enum does not have"),
     }
+    doubtful = {
+        40: ("CHECKSUM_DOESNT_MATCH", "a frame was damaged on its way, or is wrong every time"),
+        271: ("CANNOT_DECOMPRESS", "how 26.7 reports a frame's wrong checksum to a client"),
+        432: ("UNKNOWN_CODEC", "how a server reports that it lost its place between frames"),
+    }
     return {
         code: Rule(name, verdict, why)
-        for verdict, rules in ((Verdict.RETRY, retry), (Verdict.SCHEMA, schema), (Verdict.PERMANENT, permanent))
+        for verdict, rules in (
+            (Verdict.RETRY, retry),
+            (Verdict.SCHEMA, schema),
+            (Verdict.PERMANENT, permanent),
+            (Verdict.DOUBTFUL, doubtful),
+        )
         for code, (name, why) in rules.items()
     }
 
@@ -172,13 +180,13 @@ def classify(error: BaseException) -> Failure:
         return _classify_code(error.code, _first_line(error))
     if isinstance(error, driver_errors.Error) and type(error).code in RULES:
         return _classify_code(type(error).code, _first_line(error))
-    return Failure(Verdict.UNKNOWN, type(error).__name__.lower(), _first_line(error))
+    return Failure(Verdict.DOUBTFUL, type(error).__name__.lower(), _first_line(error))
 
 
 def _classify_code(code: int | None, message: str) -> Failure:
     rule = RULES.get(code) if code is not None else None
     if rule is None:
-        return Failure(Verdict.UNKNOWN, f"code_{code}", message)
+        return Failure(Verdict.DOUBTFUL, f"code_{code}", message)
     return Failure(rule.verdict, rule.name.lower(), message)
 
 

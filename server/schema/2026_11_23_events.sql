@@ -81,7 +81,7 @@ ENGINE = $ledger_engine
 PARTITION BY toYYYYMM(hour)
 ORDER BY (site_id, hour, outcome, bot_reasons)
 TTL batch_time + toIntervalDay(7) GROUP BY site_id, hour, outcome, bot_reasons
-    SET count = sum(count), batch_time = max(batch_time), batch_id = any(substring(batch_id, 1, 0))
+    SET count = sum(count), batch_time = max(batch_time), batch_id = substring(any(batch_id), 1, 0)
 SETTINGS $dedup_window index_granularity = 8192;
 
 -- form: cluster
