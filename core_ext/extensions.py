@@ -1,6 +1,6 @@
 """What there is to compile, for setup.py: `extensions()`.
 
-`FOOTFALL_CORE_EXT_CHECKED=1` builds with Cython's bounds and overflow checks, and with AddressSanitizer and
+`FOOTFALL_CHECKED=1` builds with Cython's bounds and overflow checks, and with AddressSanitizer and
 UndefinedBehaviorSanitizer; the test suite runs itself once against such a build.
 """
 
@@ -13,7 +13,7 @@ from Cython.Build import cythonize
 from setuptools import Extension
 
 _MODULES = ("frames", "native")
-_RELEASE_FLAGS = ["-O3", "-g0", "-std=c11", "-Wall", "-Wextra", "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-sign-compare"]
+_RELEASE_FLAGS = ["-O3", "-g0", "-std=c11"]
 _CHECKED_FLAGS = [
     "-O1",
     "-g",
@@ -27,7 +27,7 @@ _CHECKED_FLAGS = [
 def extensions(root: Path | None = None, *, build_dir: str | None = None) -> list[Extension]:
     """The Cython modules of core_ext, cythonized. `root` is the checkout's folder."""
     folder = (root or Path(__file__).resolve().parent.parent) / "core_ext"
-    checked = os.environ.get("FOOTFALL_CORE_EXT_CHECKED") == "1"
+    checked = os.environ.get("FOOTFALL_CHECKED") == "1"
     modules = [
         Extension(
             f"core_ext.{name}",
@@ -37,8 +37,9 @@ def extensions(root: Path | None = None, *, build_dir: str | None = None) -> lis
         )
         for name in _MODULES
     ]
-    result: list[Extension] = cythonize(
+    result: list[Extension] = cythonize(  # type: ignore[no-untyped-call]  # Cython ships its types without this one
         modules,
+        force=checked,
         build_dir=build_dir,
         language_level=3,
         compiler_directives={

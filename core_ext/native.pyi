@@ -2,16 +2,16 @@
 
 Promises:
 
-- The block is a pure function of the segment's bytes, the list of records and `batch_id`: a replay sends the same bytes.
+- The block is a pure function of the segment's bytes, the list of records and `batch_id`: a replay sends the same.
 - Rows stand in the order of the table's key (site_id, hour, visitor_id, time); among equals in segment order.
 - All rows belong to one partition, the header's (retention class, month). A hit of another one is a bad record.
 - A bad record never stops its neighbours: it is listed, the rest is encoded.
 - Nothing outside the given buffers is read. They must not change during the call; they are not used after it.
 - The GIL is released for the whole batch.
 
-Memory during a call, beside the segment: 48 bytes a record for the sort, about 100 bytes a row of columns plus the texts
-of `path`, `referrer` and props, and when framed an upper bound of the frames' size in address space, of which the
-frames' real size is touched. Afterwards a bare block holds its columns, a framed one its frames (`held_bytes`).
+Memory during a call, beside the segment: 48 bytes a record for the sort, about 100 bytes a row of columns plus the
+texts of `path`, `referrer` and props, and when framed an upper bound of the frames' size in address space, of which
+the frames' real size is touched. Afterwards a bare block holds its columns, a framed one its frames (`held_bytes`).
 """
 
 import enum

@@ -47,12 +47,7 @@ CREATE TABLE IF NOT EXISTS $events $on_cluster
     revenue_micros Int64,
     revenue_currency LowCardinality(String),
     props Map(LowCardinality(String), String),
-    metrics Map(
-        Enum8(
-            'lcp_ms' = 1, 'inp_ms' = 2, 'cls' = 3, 'fcp_ms' = 4, 'ttfb_ms' = 5, 'dns_ms' = 10, 'connect_ms' = 11,
-            'tls_ms' = 12, 'download_ms' = 13, 'dom_interactive_ms' = 14, 'dom_content_loaded_ms' = 15, 'load_ms' = 16,
-            'transfer_bytes' = 17),
-        Float32),
+    metrics Map(LowCardinality(String), Float32),
     bot_reasons UInt16,
     sample_weight UInt16,
     retention_class UInt8,

@@ -1,7 +1,7 @@
 """A block of `events` in plain Python, value by value: the twin of core_ext/native.pyx.
 
-It shares nothing with it but the byte table of the record (tests/reference/records.py) and ClickHouse's description of the
-Native format. Column names and types are written out again here on purpose.
+It shares nothing with it but the byte table of the record (tests/reference/records.py) and ClickHouse's description
+of the Native format. Column names and types are written out again here on purpose.
 """
 
 from __future__ import annotations
@@ -15,12 +15,29 @@ from tests.reference.records import METRIC_NAMES, STRING_NAMES, Hit, Short
 
 Row = dict[str, Any]
 
-_CHANNELS = (
-    "direct organic_search paid_search organic_social paid_social email referral affiliates display organic_video "
-    "paid_video organic_shopping paid_shopping sms push ai_assistant paid_other cross_network audio"
-).split()
-_DEVICES = "unknown desktop mobile tablet tv console wearable bot".split()
-_KINDS = "pageview custom engagement vitals timings".split()
+_CHANNELS = [
+    "direct",
+    "organic_search",
+    "paid_search",
+    "organic_social",
+    "paid_social",
+    "email",
+    "referral",
+    "affiliates",
+    "display",
+    "organic_video",
+    "paid_video",
+    "organic_shopping",
+    "paid_shopping",
+    "sms",
+    "push",
+    "ai_assistant",
+    "paid_other",
+    "cross_network",
+    "audio",
+]
+_DEVICES = ["unknown", "desktop", "mobile", "tablet", "tv", "console", "wearable", "bot"]
+_KINDS = ["pageview", "custom", "engagement", "vitals", "timings"]
 
 
 def _enum8(names: Sequence[str], first: int) -> str:
