@@ -63,8 +63,10 @@ cdef struct Dictionary:
     uint32_t keys_capacity
     # What the keys take as Strings.
     size_t stored_key_bytes
+    # The number of the empty text, of the last text that was not empty, of the last row; NO_KEY before there is one.
     uint32_t empty_number
     uint32_t last_number
+    uint32_t row_number
     # Row numbers, 1 << width_log2 bytes each, room for `rows`.
     uint8_t* numbers
     uint8_t width_log2
@@ -80,6 +82,7 @@ cdef inline bint dictionary_open(Dictionary* dictionary, size_t rows, const Seed
     dictionary.keys_capacity = FIRST_KEYS
     dictionary.empty_number = NO_KEY
     dictionary.last_number = NO_KEY
+    dictionary.row_number = NO_KEY
     dictionary.rows = rows
     # Zeroed, so that a column of one key needs no more.
     dictionary.numbers = <uint8_t*>calloc(rows if rows else 1, 1)
@@ -211,6 +214,16 @@ cdef inline uint32_t find_or_add(Dictionary* dictionary, const Key* key, size_t 
     return add_key(dictionary, key, row)
 
 
+cdef inline void store_number(Dictionary* dictionary, size_t row, uint32_t number) noexcept nogil:
+    dictionary.row_number = number
+    if dictionary.width_log2 == 0:
+        dictionary.numbers[row] = <uint8_t>number
+    elif dictionary.width_log2 == 1:
+        (<uint16_t*>dictionary.numbers)[row] = <uint16_t>number
+    else:
+        (<uint32_t*>dictionary.numbers)[row] = number
+
+
 cdef inline bint dictionary_put(
     Dictionary* dictionary, size_t row, const uint8_t* text, uint32_t size_bytes
 ) noexcept nogil:
@@ -234,13 +247,13 @@ cdef inline bint dictionary_put(
             if number == NO_KEY:
                 return False
             dictionary.last_number = number
-    if dictionary.width_log2 == 0:
-        dictionary.numbers[row] = <uint8_t>number
-    elif dictionary.width_log2 == 1:
-        (<uint16_t*>dictionary.numbers)[row] = <uint16_t>number
-    else:
-        (<uint32_t*>dictionary.numbers)[row] = number
+    store_number(dictionary, row, number)
     return True
+
+
+cdef inline void dictionary_repeat(Dictionary* dictionary, size_t row) noexcept nogil:
+    """Row `row` has the text of the row before; not for row 0."""
+    store_number(dictionary, row, dictionary.row_number)
 
 
 cdef inline size_t dictionary_head_bytes(const Dictionary* dictionary) noexcept nogil:

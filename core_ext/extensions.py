@@ -13,7 +13,8 @@ from Cython.Build import cythonize
 from setuptools import Extension
 
 _MODULES = ("frames", "native")
-_RELEASE_FLAGS = ["-O3", "-g0", "-std=c11"]
+# Cython compares unsigned loop counters with its own signed enum values; Python's own flags would warn of each.
+_RELEASE_FLAGS = ["-O3", "-g0", "-std=c11", "-Wno-sign-compare"]
 _CHECKED_FLAGS = [
     "-O1",
     "-g",
@@ -21,6 +22,8 @@ _CHECKED_FLAGS = [
     "-fsanitize=address,undefined",
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
+    "-Wno-sign-compare",
+    "-DFOOTFALL_CHECKED",
 ]
 
 

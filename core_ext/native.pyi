@@ -100,6 +100,9 @@ class Block:
     def bad_records(self) -> list[tuple[int, RecordFault]]:
         """(position in `offsets`, why), in order."""
 
+def build_profile() -> Literal["release", "checked"]:
+    """ "checked" has bounds checks and sanitizers: for tests, never for measuring."""
+
 def encode_segment(
     segment: Buffer,
     offsets: Buffer,

@@ -209,6 +209,16 @@ _WIDTHS_BYTES = {
     "UInt8": 1, "UInt16": 2, "UInt32": 4, "UInt64": 8, "Int64": 8, "DateTime": 4, "DateTime64": 8, "Enum8": 1,
 }
 
+cdef extern from *:
+    """
+    #ifdef FOOTFALL_CHECKED
+    #define FOOTFALL_BUILD_PROFILE "checked"
+    #else
+    #define FOOTFALL_BUILD_PROFILE "release"
+    #endif
+    """
+    const char* _BUILD_PROFILE "FOOTFALL_BUILD_PROFILE"
+
 cdef EventsPlan _plan
 cdef Seed _seed
 # The bytes that `_plan` points to.
@@ -325,7 +335,8 @@ cdef class _Batch:
     ) noexcept nogil:
         """Pass 1 and 2."""
         cdef Cursor record
-        cdef uint32_t i, offset
+        cdef RowKey* key
+        cdef uint32_t i
         cdef Fault fault
         cdef int64_t time_ms
         self.keys = <RowKey*>malloc((self.records + 1) * sizeof(RowKey))
@@ -339,7 +350,9 @@ cdef class _Batch:
         ):
             return NO_MEMORY
         for i in range(<uint32_t>self.records):
-            if not record_at(&record, segment, offsets, lengths, i):
+            if not record_at(
+                &record, segment, load_u32(offsets + 4 * <size_t>i), load_u32(lengths + 4 * <size_t>i)
+            ):
                 fault = FAULT_OUTSIDE
             else:
                 fault = check_record(record, partition, &self.totals)
@@ -350,9 +363,11 @@ cdef class _Batch:
             # Sound: every fixed field is there.
             time_ms = load_i64(record.at + OFFSET_TIME_MS)
             if record.at[OFFSET_RECORD_KIND] == RECORD_HIT:
+                key = self.keys + self.rows
+                key.offset_bytes = load_u32(offsets + 4 * <size_t>i)
+                key.size_bytes = <uint32_t>record.left
                 set_row_key(
-                    self.keys + self.rows,
-                    i,
+                    key,
                     load_u32(record.at + OFFSET_SITE_ID),
                     load_u64(record.at + OFFSET_VISITOR_ID),
                     time_ms - partition.month_start_ms,
@@ -369,21 +384,17 @@ cdef class _Batch:
         self.order = sort_rows(self.keys, self.spare_keys, self.rows)
         return DONE
 
-    cdef Outcome build(
-        self, Cursor segment, const uint8_t* offsets, const uint8_t* lengths, bint block_info
-    ) noexcept nogil:
+    cdef Outcome build(self, Cursor segment, bint block_info) noexcept nogil:
         """Pass 3, after `events_open`."""
         cdef Cursor record
+        cdef const RowKey* key
         cdef size_t row
         cdef AddResult added
         for row in range(self.rows):
             if row + PREFETCH_ROWS < self.rows:
-                if record_at(&record, segment, offsets, lengths, self.order[row + PREFETCH_ROWS].record):
-                    prefetch(record.at)
-                    prefetch(record.at + 64)
-                    prefetch(record.at + 128)
-                    prefetch(record.at + 192)
-            if not record_at(&record, segment, offsets, lengths, self.order[row].record):
+                prefetch_record(segment, self.order + row + PREFETCH_ROWS)
+            key = self.order + row
+            if not record_at(&record, segment, key.offset_bytes, key.size_bytes):
                 return CHANGED
             added = events_add(&self.columns, row, record)
             if added != ADD_OK:
@@ -405,17 +416,21 @@ cdef class _Batch:
         return DONE
 
 
-cdef inline bint record_at(
-    Cursor* record, Cursor segment, const uint8_t* offsets, const uint8_t* lengths, uint32_t i
-) noexcept nogil:
-    """The payload of record `i`; False when it is not inside the segment."""
-    cdef size_t offset = load_u32(offsets + 4 * <size_t>i)
-    cdef size_t length = load_u32(lengths + 4 * <size_t>i)
-    if offset > segment.left or length > segment.left - offset:
+cdef inline bint record_at(Cursor* record, Cursor segment, size_t offset_bytes, size_t size_bytes) noexcept nogil:
+    """The payload there; False when it is not inside the segment."""
+    if offset_bytes > segment.left or size_bytes > segment.left - offset_bytes:
         return False
-    record.at = segment.at + offset
-    record.left = length
+    record.at = segment.at + offset_bytes
+    record.left = size_bytes
     return True
+
+
+cdef inline void prefetch_record(Cursor segment, const RowKey* key) noexcept nogil:
+    """The next rows lie anywhere in the segment: ask for their lines early. A prefetch never faults."""
+    cdef const uint8_t* at = segment.at + key.offset_bytes
+    cdef uint32_t done
+    for done in range(PREFETCH_LINES):
+        prefetch(at + LINE_BYTES * done)
 
 
 cdef class _Part:
@@ -468,6 +483,10 @@ cdef Block _new_block():
     block.ledger = []
     block.bad_records = []
     return block
+
+
+def build_profile():
+    return _BUILD_PROFILE.decode()
 
 
 def _month_bounds_ms(month):
@@ -571,7 +590,7 @@ def encode_segment(segment, offsets, lengths, *, batch_id, form="tcp", compress=
             ):
                 outcome = NO_MEMORY
             if outcome == DONE:
-                outcome = batch.build(bytes_left, offsets_at, lengths_at, block_info)
+                outcome = batch.build(bytes_left, block_info)
             if outcome == DONE and framed:
                 outcome = batch.frame()
     if outcome == NO_MEMORY:

@@ -26,13 +26,15 @@ cdef enum:
 cdef struct RowKey:
     uint64_t high
     uint64_t low
-    # Position of the record in the scan's list.
-    uint32_t record
+    # Where the record's payload is in the segment.
+    uint32_t offset_bytes
+    uint32_t size_bytes
 
 
 cdef inline void set_row_key(
-    RowKey* key, uint32_t record, uint32_t site_id, uint64_t visitor_id, int64_t ms_of_month
+    RowKey* key, uint32_t site_id, uint64_t visitor_id, int64_t ms_of_month
 ) noexcept nogil:
+    """All of the key but the payload's place."""
     cdef uint64_t hour = <uint64_t>ms_of_month // HOUR_MS
     cdef uint64_t ms_of_hour = <uint64_t>ms_of_month % HOUR_MS
     key.high = (
@@ -41,7 +43,6 @@ cdef inline void set_row_key(
         | visitor_id >> (64 - VISITOR_HIGH_BITS)
     )
     key.low = visitor_id << MS_OF_HOUR_BITS | ms_of_hour
-    key.record = record
 
 
 cdef inline uint64_t key_word(const RowKey* key, bint by_high) noexcept nogil:
