@@ -8,6 +8,7 @@ both blocks are compared byte for byte, and the frames of both are opened again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import lz4.block
@@ -16,7 +17,7 @@ from bench.harness import Result, Run, cpu_cost, cpu_rate
 from bench.peers.driver_columns import CountingSocket, DriverColumns
 from bench.segments import traffic_segment
 from core_ext.frames import lz4_block
-from core_ext.native import EVENTS_COLUMNS, Block, encode_segment
+from core_ext.native import EVENTS_COLUMNS, Block, build_profile, encode_segment
 from tests.reference.frames import open_frames
 from tests.reference.native_block import Row, sorted_rows
 from tests.reference.records import Segment
@@ -43,6 +44,7 @@ def driver_values(rows: list[Row]) -> list[list[Any]]:
 
 def measure(run: Run) -> Iterator[Result]:
     """Bare, then framed, then what they cost per row, then the LZ4 inside against PyPI's lz4."""
+    assert build_profile() == "release", "core_ext is a checked build: nothing to measure"
     rows = QUICK_ROWS if run.quick else ROWS
     segment, hits = traffic_segment(rows)
     columns = driver_values(sorted_rows(hits, batch_id=BATCH_ID, batch_time_s=segment.created_at_ms // 1000))
@@ -56,19 +58,15 @@ def measure(run: Run) -> Iterator[Result]:
     ):
         yield run.compare(
             name,
-            lambda compress=compress: cpu_rate(ours(segment, rows, compress=compress)),
-            theirs(DriverColumns(EVENTS_COLUMNS, columns, compress=compress), rows),
+            partial(cpu_rate, ours(segment, rows, compress=compress)),
+            partial(cpu_rate, theirs(DriverColumns(EVENTS_COLUMNS, columns, compress=compress), rows)),
             unit="rows/CPU s",
             at_least=at_least,
             notes={"rows": rows, "bare_bytes": len(bare_bytes)},
         )
     for name, compress, at_most in (("encode_us", False, 0.35), ("encode_framed_us", True, 0.8)):
-        yield run.figure(
-            name,
-            lambda compress=compress: cpu_cost(ours(segment, rows, compress=compress), unit_ns=NS_PER_US),
-            unit="us/row",
-            at_most=at_most,
-        )
+        work = ours(segment, rows, compress=compress)
+        yield run.figure(name, partial(cpu_cost, work, unit_ns=NS_PER_US), unit="us/row", at_most=at_most)
     yield run.compare(
         "lz4_vs_pypi_lz4",
         lambda: cpu_rate(lambda: len(bare_bytes) * bool(lz4_block(bare_bytes))) / 1e6,
@@ -98,7 +96,7 @@ def ours(segment: Segment, rows: int, *, compress: bool) -> Callable[[], int]:
     return work
 
 
-def theirs(driver: DriverColumns, rows: int) -> Callable[[], float]:
+def theirs(driver: DriverColumns, rows: int) -> Callable[[], int]:
     """A round of the driver's work."""
 
     def work() -> int:
@@ -107,7 +105,7 @@ def theirs(driver: DriverColumns, rows: int) -> Callable[[], float]:
         assert socket.sent_bytes > rows
         return rows
 
-    return lambda: cpu_rate(work)
+    return work
 
 
 def sent_by(driver: DriverColumns) -> bytes:
