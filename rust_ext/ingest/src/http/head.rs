@@ -1,0 +1,323 @@
+//! One request head: syntax by httparse, then everything that decides where the request ends and who takes it.
+//!
+//! httparse already refuses control bytes, blanks before a colon, folded lines and bare CR. It lets a bare LF end a line; that
+//! is refused here, because a proxy in front may not have seen a line end there.
+//!
+//! A head is judged only when all of it has arrived, or when it is over a limit, so that the verdict does not depend on how
+//! the bytes were cut.
+use super::HitHeaders;
+use super::client_address::ProxyTrust;
+use super::limits::Limits;
+use super::rejection::Rejection;
+use super::response::is_token_byte;
+use httparse::{Header, Status};
+use std::mem::MaybeUninit;
+
+/// Room for header lines; `Limits::max_headers` may only be lower.
+const HEADER_SLOTS: usize = 128;
+/// Uninitialised room for a head's header lines: the caller's stack, 4 KiB that cost nothing.
+pub(super) type HeaderSlots<'a> = [MaybeUninit<Header<'a>>; HEADER_SLOTS];
+
+pub(super) const fn header_slots<'a>() -> HeaderSlots<'a> {
+    [const { MaybeUninit::uninit() }; HEADER_SLOTS]
+}
+
+/// How the end of the body is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyLength {
+    /// `Content-Length`, or 0 without one.
+    Fixed(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+}
+
+/// A complete, valid head.
+#[derive(Debug)]
+pub(super) struct Head<'slots, 'input> {
+    pub method: &'input str,
+    /// Origin-form, scheme and authority of an absolute form removed; may lack the leading `/` only before `?` or for `*`.
+    pub target: &'input str,
+    /// The target up to `?`; never empty.
+    pub path: &'input [u8],
+    /// The target after `?`.
+    pub query: &'input [u8],
+    /// The authority of an absolute-form target: takes the place of `Host`.
+    pub authority: Option<&'input str>,
+    pub minor_version: u8,
+    pub headers: &'slots [Header<'input>],
+    pub hit_headers: HitHeaders<'input>,
+    pub body: BodyLength,
+    pub keep_alive: bool,
+    pub expects_continue: bool,
+    /// Whether the header that `ProxyTrust` names occurs.
+    pub is_forwarded: bool,
+    /// From the input's start to the body's first byte.
+    pub bytes: usize,
+}
+
+/// Parses the head at the input's start: `None` while more bytes are needed.
+pub(super) fn parse<'slots, 'input>(
+    input: &'input [u8],
+    slots: &'slots mut HeaderSlots<'input>,
+    limits: &Limits,
+    trust: &ProxyTrust,
+) -> Result<Option<Head<'slots, 'input>>, Rejection> {
+    // RFC 9112 §2.2: one empty line before a request line is ignored (an old client's extra CRLF after a body).
+    let (skipped_bytes, input) = match input {
+        [b'\r', b'\n', rest @ ..] => (2, rest),
+        [] | [b'\r'] => return Ok(None),
+        _ => (0, input),
+    };
+    match input.first() {
+        None => return Ok(None),
+        Some(&byte) if !is_token_byte(byte) => return Err(Rejection::Malformed), // TLS, PROXY v2, noise: say so at once
+        Some(_) => {}
+    }
+    let slots = slots.get_mut(..limits.max_headers.min(HEADER_SLOTS)).unwrap_or_default();
+    let mut request = httparse::Request::new(&mut []);
+    let bytes = match request.parse_with_uninit_headers(input, slots) {
+        Ok(Status::Complete(bytes)) => bytes,
+        Ok(Status::Partial) => return judge_incomplete(input, None, limits),
+        Err(error) => return judge_incomplete(input, Some(error), limits),
+    };
+    let httparse::Request { method: Some(method), path: Some(full_target), version: Some(minor_version), headers } = request else {
+        return Err(Rejection::Malformed);
+    };
+    let request_line_bytes = method.len() + full_target.len() + " ".len() + " HTTP/1.1".len();
+    if request_line_bytes > limits.max_request_line_bytes {
+        return Err(Rejection::TargetTooLong);
+    }
+    if bytes > limits.max_head_bytes {
+        return Err(Rejection::HeadTooLarge);
+    }
+    let headers: &'slots [Header<'input>] = headers;
+    if !ends_lines_with_crlf(input, bytes, headers) {
+        return Err(Rejection::Malformed);
+    }
+    let (target, authority) = split_target(method, full_target)?;
+    let (path, query) = split_query(target)?;
+    let fields = Fields::read(headers, minor_version, trust)?;
+    if minor_version == 1 && fields.host.is_none() {
+        return Err(Rejection::Host);
+    }
+    Ok(Some(Head {
+        method,
+        target,
+        path,
+        query,
+        authority,
+        minor_version,
+        headers,
+        hit_headers: fields.hit_headers,
+        body: fields.body_length(minor_version)?,
+        keep_alive: fields.keep_alive(minor_version),
+        expects_continue: fields.expects_continue,
+        is_forwarded: fields.is_forwarded,
+        bytes: skipped_bytes + bytes,
+    }))
+}
+
+/// A head that httparse did not take: over a limit, wrong, or not all there.
+#[cold]
+fn judge_incomplete<T>(input: &[u8], error: Option<httparse::Error>, limits: &Limits) -> Result<Option<T>, Rejection> {
+    let line_window = input.get(..limits.max_request_line_bytes + "\r\n".len());
+    if line_window.is_some_and(|window| memchr::memchr(b'\n', window).is_none()) {
+        return Err(Rejection::TargetTooLong);
+    }
+    let head_window = input.get(..limits.max_head_bytes).unwrap_or(input);
+    if !holds_blank_line(head_window) {
+        return if input.len() > limits.max_head_bytes { Err(Rejection::HeadTooLarge) } else { Ok(None) };
+    }
+    match error {
+        Some(httparse::Error::TooManyHeaders) => Err(Rejection::HeadTooLarge),
+        Some(httparse::Error::Version) if input.starts_with(b"PRI * HTTP/2.0\r\n") => Err(Rejection::Http2Preface),
+        Some(httparse::Error::Version) if names_other_version(input) => Err(Rejection::Version),
+        _ => Err(Rejection::Malformed),
+    }
+}
+
+fn holds_blank_line(window: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', window)
+        .any(|index| matches!(window.get(index + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..])))
+}
+
+/// Whether the request line ends in `HTTP/<digit>.<digit>`.
+fn names_other_version(input: &[u8]) -> bool {
+    let line = input.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+/// Whether CRLF stands before each header line and at the head's end; httparse would also take a bare LF.
+fn ends_lines_with_crlf(input: &[u8], head_bytes: usize, headers: &[Header<'_>]) -> bool {
+    let start = input.as_ptr().addr();
+    let preceded = headers.iter().all(|header| {
+        let offset = header.name.as_ptr().addr().wrapping_sub(start);
+        input.get(offset.wrapping_sub(2)..offset) == Some(b"\r\n")
+    });
+    preceded && input.get(head_bytes.wrapping_sub(4)..head_bytes) == Some(b"\r\n\r\n")
+}
+
+/// The origin-form target, and the authority when it came in absolute form.
+fn split_target<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a str>), Rejection> {
+    if method == "CONNECT" {
+        return Err(Rejection::NotAProxy);
+    }
+    if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
+        return Ok((target, None));
+    }
+    let rest = strip_scheme(target, "http://").or_else(|| strip_scheme(target, "https://")).ok_or(Rejection::Malformed)?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if !is_host(authority.as_bytes()) {
+        return Err(Rejection::Host);
+    }
+    Ok((if path.is_empty() { "/" } else { path }, Some(authority)))
+}
+
+fn strip_scheme<'a>(target: &'a str, scheme: &str) -> Option<&'a str> {
+    let (start, rest) = target.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+/// Path and query. A fragment never belongs into a request (RFC 9112 §3.2).
+fn split_query(target: &str) -> Result<(&[u8], &[u8]), Rejection> {
+    let target = target.as_bytes();
+    match memchr::memchr2(b'?', b'#', target).and_then(|index| target.split_at_checked(index)) {
+        None => Ok((target, b"")),
+        Some((path, [b'?', query @ ..])) if memchr::memchr(b'#', query).is_none() => {
+            Ok((if path.is_empty() { b"/" } else { path }, query))
+        }
+        Some(_) => Err(Rejection::Malformed),
+    }
+}
+
+/// A `Host` value or an authority without user information: never empty, only bytes that RFC 3986 has there.
+fn is_host(value: &[u8]) -> bool {
+    !value.is_empty()
+        && value.iter().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'_' | b'[' | b']' | b'~' | b'%' | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
+        })
+}
+
+/// What one pass over the header lines finds.
+#[derive(Default)]
+struct Fields<'a> {
+    hit_headers: HitHeaders<'a>,
+    host: Option<&'a [u8]>,
+    content_length: Option<&'a [u8]>,
+    is_chunked: bool,
+    says_close: bool,
+    says_keep_alive: bool,
+    expects_continue: bool,
+    is_forwarded: bool,
+}
+
+/// Sets the field when the name is really this one and none came before it. The caller has compared length and first byte.
+#[inline]
+fn keep<'a>(field: &mut Option<&'a [u8]>, header: &Header<'a>, name: &str) {
+    if field.is_none() && header.name.eq_ignore_ascii_case(name) {
+        *field = Some(header.value);
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn read(headers: &[Header<'a>], minor_version: u8, trust: &ProxyTrust) -> Result<Fields<'a>, Rejection> {
+        let mut fields = Fields::default();
+        for header in headers {
+            fields.take(header, minor_version)?;
+            fields.is_forwarded |= trust.is_forwarded_header(header.name);
+        }
+        Ok(fields)
+    }
+
+    /// Looks one header line up by its name's length and first letter: one comparison for a known name, none for most others.
+    #[inline]
+    fn take(&mut self, header: &Header<'a>, minor_version: u8) -> Result<(), Rejection> {
+        let hit = &mut self.hit_headers;
+        let first = header.name.as_bytes().first().map_or(0, |byte| byte | 0x20);
+        match (header.name.len(), first) {
+            (4, b'h') if header.name.eq_ignore_ascii_case("host") => {
+                if self.host.is_some() || !is_host(header.value) {
+                    return Err(Rejection::Host);
+                }
+                self.host = Some(header.value);
+            }
+            (5, b'x') => keep(&mut hit.purpose, header, "x-moz"),
+            (6, b'o') => keep(&mut hit.origin, header, "origin"),
+            (6, b'e') if minor_version == 1 && header.name.eq_ignore_ascii_case("expect") => {
+                if !header.value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(Rejection::Expectation);
+                }
+                self.expects_continue = true;
+            }
+            (7, b'r') => keep(&mut hit.referer, header, "referer"),
+            (7, b'p') => keep(&mut hit.purpose, header, "purpose"),
+            (9, b's') => keep(&mut hit.sec_ch_ua, header, "sec-ch-ua"),
+            (9, b'x') => keep(&mut hit.purpose, header, "x-purpose"),
+            (10, b'u') => keep(&mut hit.user_agent, header, "user-agent"),
+            (10, b'c') if header.name.eq_ignore_ascii_case("connection") => self.take_connection(header.value),
+            (11, b's') => keep(&mut hit.purpose, header, "sec-purpose"),
+            (12, b'c') => keep(&mut hit.content_type, header, "content-type"),
+            (13, b'a') => keep(&mut hit.authorization, header, "authorization"),
+            (13, b'x') => keep(&mut hit.umami_cache, header, "x-umami-cache"),
+            (14, b'c') if header.name.eq_ignore_ascii_case("content-length") => {
+                if self.content_length.is_some_and(|known| known != header.value) {
+                    return Err(Rejection::ContentLength);
+                }
+                self.content_length = Some(header.value);
+            }
+            (15, b'a') => keep(&mut hit.accept_language, header, "accept-language"),
+            (15, b's') => keep(&mut hit.sec_ch_ua_model, header, "sec-ch-ua-model"),
+            (15, b'x') => keep(&mut hit.debug_request, header, "x-debug-request"),
+            (16, b'c') => keep(&mut hit.content_encoding, header, "content-encoding"),
+            (16, b's') => keep(&mut hit.sec_ch_ua_mobile, header, "sec-ch-ua-mobile"),
+            (17, b't') if header.name.eq_ignore_ascii_case("transfer-encoding") => {
+                if self.is_chunked || !header.value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Rejection::TransferEncoding);
+                }
+                self.is_chunked = true;
+            }
+            (18, b's') => keep(&mut hit.sec_ch_ua_platform, header, "sec-ch-ua-platform"),
+            (26, b's') => keep(&mut hit.sec_ch_ua_platform_version, header, "sec-ch-ua-platform-version"),
+            (27, b's') => keep(&mut hit.sec_ch_ua_full_version_list, header, "sec-ch-ua-full-version-list"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn take_connection(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            self.says_close |= option.eq_ignore_ascii_case(b"close");
+            self.says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// RFC 9112 §9.3: 1.1 stays open unless it says close; 1.0 closes unless it says keep-alive.
+    fn keep_alive(&self, minor_version: u8) -> bool {
+        !self.says_close && (minor_version == 1 || self.says_keep_alive)
+    }
+
+    fn body_length(&self, minor_version: u8) -> Result<BodyLength, Rejection> {
+        match (self.is_chunked, self.content_length) {
+            (true, Some(_)) => Err(Rejection::AmbiguousLength),
+            (true, None) if minor_version == 0 => Err(Rejection::TransferEncoding),
+            (true, None) => Ok(BodyLength::Chunked),
+            (false, None) => Ok(BodyLength::Fixed(0)),
+            (false, Some(digits)) => parse_content_length(digits).map(BodyLength::Fixed),
+        }
+    }
+}
+
+/// A plain decimal number that fits; leading zeros are digits like others.
+fn parse_content_length(digits: &[u8]) -> Result<u64, Rejection> {
+    let value = digits.iter().try_fold(0_u64, |value, byte| {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
+    });
+    match value {
+        Some(value) if !digits.is_empty() => Ok(value),
+        _ => Err(Rejection::ContentLength),
+    }
+}
