@@ -161,7 +161,12 @@ mod tests {
             (b"2\r\n\r\n\r\n0\r\n\r\n", b"\r\n", 12),
         ] {
             for piece_bytes in 1..=input.len() {
-                assert_eq!(decode(input, piece_bytes, 64), Ok(Some((body.to_vec(), used))), "{}", String::from_utf8_lossy(input));
+                assert_eq!(
+                    decode(input, piece_bytes, 64),
+                    Ok(Some((body.to_vec(), used))),
+                    "{}",
+                    String::from_utf8_lossy(input)
+                );
             }
         }
     }

@@ -134,7 +134,10 @@ impl std::fmt::Display for TrustError {
         match self {
             TrustError::Network(text) => write!(formatter, "{text:?} is not a network such as 10.0.0.0/8"),
             TrustError::Header(text) => {
-                write!(formatter, "{text:?} is not a header with the client's address (X-Forwarded-For, CF-Connecting-IP, …)")
+                write!(
+                    formatter,
+                    "{text:?} is not a header with the client's address (X-Forwarded-For, CF-Connecting-IP, …)"
+                )
             }
         }
     }

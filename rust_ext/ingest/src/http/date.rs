@@ -36,9 +36,35 @@ pub fn imf_fixdate(epoch_s: i64) -> [u8; DATE_BYTES] {
     let [minute_tens, minute_ones] = two_digits(second_of_day / 60 % 60);
     let [second_tens, second_ones] = two_digits(second_of_day % 60);
     [
-        weekday_a, weekday_b, weekday_c, b',', b' ', day_tens, day_ones, b' ', month_a, month_b, month_c, b' ',
-        century_tens, century_ones, year_tens, year_ones, b' ', hour_tens, hour_ones, b':', minute_tens, minute_ones,
-        b':', second_tens, second_ones, b' ', b'G', b'M', b'T',
+        weekday_a,
+        weekday_b,
+        weekday_c,
+        b',',
+        b' ',
+        day_tens,
+        day_ones,
+        b' ',
+        month_a,
+        month_b,
+        month_c,
+        b' ',
+        century_tens,
+        century_ones,
+        year_tens,
+        year_ones,
+        b' ',
+        hour_tens,
+        hour_ones,
+        b':',
+        minute_tens,
+        minute_ones,
+        b':',
+        second_tens,
+        second_ones,
+        b' ',
+        b'G',
+        b'M',
+        b'T',
     ]
 }
 

@@ -46,7 +46,8 @@ impl DelegatedRequest {
             minor_version: head.minor_version,
             headers,
             client,
-            is_forwarded_https: peer_is_trusted && last_proto.is_some_and(|proto| proto.trim_ascii().eq_ignore_ascii_case(b"https")),
+            is_forwarded_https: peer_is_trusted
+                && last_proto.is_some_and(|proto| proto.trim_ascii().eq_ignore_ascii_case(b"https")),
             keep_alive: head.keep_alive,
             expects_continue: head.expects_continue && has_body,
             has_body,

@@ -59,7 +59,8 @@ pub struct EndpointTable {
 
 impl Default for EndpointTable {
     fn default() -> Self {
-        let paths = Endpoint::ALL.into_iter().map(|endpoint| (endpoint.default_path().as_bytes().into(), endpoint)).collect();
+        let paths =
+            Endpoint::ALL.into_iter().map(|endpoint| (endpoint.default_path().as_bytes().into(), endpoint)).collect();
         EndpointTable { paths }
     }
 }
@@ -70,7 +71,8 @@ impl EndpointTable {
     /// # Errors
     /// The path does not start with `/`, holds a byte that no path holds, or already means another endpoint.
     pub fn add_alias(&mut self, path: &str, endpoint: Endpoint) -> Result<(), AliasError> {
-        let valid = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#');
+        let valid =
+            path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#');
         if !valid {
             return Err(AliasError::NotAPath(path.to_owned()));
         }

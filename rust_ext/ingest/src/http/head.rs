@@ -80,7 +80,9 @@ pub(super) fn parse<'slots, 'input>(
         Ok(Status::Partial) => return judge_incomplete(input, None, limits),
         Err(error) => return judge_incomplete(input, Some(error), limits),
     };
-    let httparse::Request { method: Some(method), path: Some(full_target), version: Some(minor_version), headers } = request else {
+    let httparse::Request { method: Some(method), path: Some(full_target), version: Some(minor_version), headers } =
+        request
+    else {
         return Err(Rejection::Malformed);
     };
     let request_line_bytes = method.len() + full_target.len() + " ".len() + " HTTP/1.1".len();
@@ -165,7 +167,8 @@ fn split_target<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'
     if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
         return Ok((target, None));
     }
-    let rest = strip_scheme(target, "http://").or_else(|| strip_scheme(target, "https://")).ok_or(Rejection::Malformed)?;
+    let rest =
+        strip_scheme(target, "http://").or_else(|| strip_scheme(target, "https://")).ok_or(Rejection::Malformed)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     if !is_host(authority.as_bytes()) {
@@ -195,7 +198,11 @@ fn split_query(target: &str) -> Result<(&[u8], &[u8]), Rejection> {
 fn is_host(value: &[u8]) -> bool {
     !value.is_empty()
         && value.iter().all(|byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'_' | b'[' | b']' | b'~' | b'%' | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
+            byte.is_ascii_alphanumeric()
+                || matches!(
+                    byte,
+                    b'.' | b'-' | b':' | b'_' | b'[' | b']' | b'~' | b'%' | b'!' | b'$' | b'&'..=b',' | b';' | b'='
+                )
         })
 }
 

@@ -104,10 +104,8 @@ fn parse_v1_line(line: &str) -> Option<Option<IpAddr>> {
     };
     let ports_are_numbers =
         words.by_ref().take(2).filter(|port| !port.starts_with('+') && port.parse::<u16>().is_ok()).count() == 2;
-    let is_valid = ports_are_numbers
-        && words.next().is_none()
-        && source.is_ipv4() == is_v4
-        && destination.is_ipv4() == is_v4;
+    let is_valid =
+        ports_are_numbers && words.next().is_none() && source.is_ipv4() == is_v4 && destination.is_ipv4() == is_v4;
     is_valid.then_some(Some(source.to_canonical()))
 }
 

@@ -129,7 +129,14 @@ impl Answers {
         let mut digits = [0; MAX_DIGITS];
         let events = decimal(u64::from(events), &mut digits);
         let lines = [
-            TEXT, CORS, CORS_EXPOSE, "X-Footfall-Dropped: ", reason.label(), "\r\nX-Plausible-Dropped: ", events, "\r\n",
+            TEXT,
+            CORS,
+            CORS_EXPOSE,
+            "X-Footfall-Dropped: ",
+            reason.label(),
+            "\r\nX-Plausible-Dropped: ",
+            events,
+            "\r\n",
         ];
         self.write(reply, "HTTP/1.1 202 Accepted\r\n", &lines, b"ok", out);
     }
@@ -218,7 +225,8 @@ impl Answers {
             return Err(UnsafeHeader);
         }
         let mut digits = [0; MAX_DIGITS];
-        let mut lines = vec![decimal(u64::from(status.clamp(200, 999)), &mut digits), " ", reason_phrase(status), "\r\n"];
+        let mut lines =
+            vec![decimal(u64::from(status.clamp(200, 999)), &mut digits), " ", reason_phrase(status), "\r\n"];
         lines.extend(headers.iter().flat_map(|(name, value)| [*name, ": ", *value, "\r\n"]));
         let (status_parts, header_parts) = lines.split_at(4);
         out.extend_from_slice(b"HTTP/1.1 ");
@@ -295,7 +303,8 @@ fn push_json_string(text: &str, out: &mut Vec<u8>) {
 
 /// RFC 9110 §5.6.2 token byte.
 pub(super) const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 fn is_safe_header(name: &str, value: &str) -> bool {
