@@ -1,20 +1,20 @@
 """A batch: one segment, scanned and encoded, ready to be stored.
 
-The block is a pure function of the segment's bytes: preparing the same segment twice gives the same rows, so a repetition
-under the same deduplication token is the same INSERT. The segment is mapped, not read: its pages stay the kernel's.
+The block is a pure function of the segment's bytes: preparing the same segment twice gives the same rows, so a
+repetition under the same deduplication token is the same INSERT. The segment is mapped, not read: its pages stay the
+kernel's.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections import Counter
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from core_ext.native import EVENTS_COLUMNS, LEDGER_COLUMNS, encode_ledger, encode_segment
+from core_ext.native import EVENTS_COLUMNS, LEDGER_COLUMNS, Block, SegmentError, encode_ledger, encode_segment
 from rust_ext import SegmentScan, scan_segment
-
-from server.clickhouse_tcp import Buffer, Target
+from server.clickhouse_tcp import Target
 from server.migrate import SchemaForm
 
 OPEN_SUFFIX = ".open"
@@ -22,6 +22,10 @@ OPEN_SUFFIX = ".open"
 SEALED_SUFFIX = ".seg"
 ACCEPTED = 0
 """The outcome code of a hit that is a row."""
+
+_SHARD_OFFSET = 12  # segment header, see rust_ext/ingest/src/segment.rs
+LedgerEntry = tuple[int, int, int, int, int]
+"""(site_id, hour in seconds, outcome code, bot_reasons, count)"""
 
 
 class UnreadableSegment(Exception):
@@ -51,13 +55,9 @@ class Batch:
     records: int
     lost_records: int
     damage: tuple[tuple[int, int], ...]
-    outcomes: Counter[tuple[int, int]]
-    event_rows: int
-    events_frames: list[Buffer]
-    events_probe: Probe
-    ledger_rows: int
-    ledger_frames: list[Buffer]
-    ledger_probe: Probe
+    entries: tuple[LedgerEntry, ...]
+    events: Block
+    ledger: Block
 
     @property
     def events_token(self) -> str:
@@ -70,6 +70,78 @@ class Batch:
         return f"{self.id}-ledger"
 
     @property
+    def events_probe(self) -> Probe:
+        """Where to look for the rows: where there are fewest of them. Only for a batch that has rows."""
+        site_id, hour_s, *_ = min((entry for entry in self.entries if entry[2] == ACCEPTED), key=_count)
+        return Probe(site_id, hour_s)
+
+    @property
+    def ledger_probe(self) -> Probe:
+        """Where to look for the counts. Only for a batch that has records."""
+        site_id, hour_s, *_ = self.entries[0]
+        return Probe(site_id, hour_s)
+
+    @property
     def block_bytes(self) -> int:
         """Compressed bytes on their way to the store."""
-        return sum(len(part) for part in (*self.events_frames, *self.ledger_frames))
+        return self.events.parts_bytes + self.ledger.parts_bytes
+
+
+def targets(form: SchemaForm) -> tuple[Target, Target]:
+    """Where blocks of rows and blocks of counts go."""
+    return Target(form.events, EVENTS_COLUMNS), Target(form.ledger, LEDGER_COLUMNS)
+
+
+def peek_shard(path: Path) -> int:
+    """The shard in a segment's header, unchecked; 0 when the file is too short. For ordering work, not for sending."""
+    with path.open("rb") as file:
+        head = file.read(_SHARD_OFFSET + 4)
+    return int.from_bytes(head[_SHARD_OFFSET:], "little") if len(head) == _SHARD_OFFSET + 4 else 0
+
+
+def prepare(path: Path) -> Batch:
+    """Scan and encode the segment at `path`. Raises `UnreadableSegment`, or OSError when the file cannot be read."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise UnreadableSegment("the file is empty", 0)
+        with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as data:
+            scan = scan_segment(data)
+            return _encode(path, data, size, scan)
+
+
+def _encode(path: Path, data: mmap.mmap, size: int, scan: SegmentScan) -> Batch:
+    if scan.segment_id is None:
+        raise UnreadableSegment(scan.header_error or "no segment header", scan.lost_records)
+    try:
+        events = encode_segment(data, scan.offsets, scan.lengths, batch_id=scan.segment_id)
+    except SegmentError as error:
+        raise UnreadableSegment(str(error), scan.records + scan.lost_records) from error
+    entries = tuple(events.ledger)
+    damage = [(int(start), int(end)) for start, end in scan.damaged_ranges]
+    for position, _fault in events.bad_records:
+        start = _u32(scan.offsets, position)
+        damage.append((start, start + _u32(scan.lengths, position)))
+    if scan.torn_tail_bytes and path.suffix != OPEN_SUFFIX:
+        damage.append((size - scan.torn_tail_bytes, size))
+    bad_records = len(events.bad_records)
+    return Batch(
+        id=scan.segment_id,
+        shard=scan.shard,
+        created_at_ms=scan.created_at_ms,
+        segment_bytes=size,
+        records=scan.records - bad_records,
+        lost_records=scan.lost_records + bad_records,
+        damage=tuple(sorted(damage)),
+        entries=entries,
+        events=events,
+        ledger=encode_ledger(entries, batch_id=scan.segment_id, batch_time_s=scan.created_at_ms // 1000),
+    )
+
+
+def _count(entry: LedgerEntry) -> int:
+    return entry[4]
+
+
+def _u32(numbers: bytes, position: int) -> int:
+    return int.from_bytes(numbers[4 * position : 4 * position + 4], "little")

@@ -15,6 +15,7 @@ Not thread-safe: one connection per flusher thread.
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,8 @@ class BlockConnection:
 
     def __init__(self, address: ClickHouseAddress, *, settings: Mapping[str, Any] | None = None) -> None:
         self.address = address
+        self.may_have_sent = False
+        """Set once bytes of a block were written; whoever cares clears it first."""
         (host, port), *others = address.hosts
         options: dict[str, Any] = {}
         if address.secure:
@@ -104,12 +107,13 @@ class BlockConnection:
         """Store one block: `parts` are its compressed frames. Returns when the server has acknowledged it."""
         client = self._client
         try:
-            client.establish_connection(_insert_settings(token))
+            client.establish_connection(self._insert_settings(token))
             connection = client.connection
             connection.server_info.session_timezone = None
             connection.send_query(target.insert_statement, query_id=query_id)
             connection.send_external_tables(None)
             target.check(client.receive_sample_block().columns_with_types)
+            self.may_have_sent = True
             self._send_frames(parts)
             connection.send_data(RowOrientedBlock())
             connection.fout.flush()
@@ -143,6 +147,20 @@ class BlockConnection:
             return reason
         return cut
 
+    def _insert_settings(self, token: str) -> dict[str, Any]:
+        # A server that lost us inside a block would otherwise hold the half INSERT for its own 300 s, unkillable.
+        silence_s = math.ceil(self.address.send_receive_timeout_s)
+        return {
+            "receive_timeout": silence_s,
+            "send_timeout": silence_s,
+            "async_insert": 0,  # on by default since 26.3; an acknowledgement must mean a written part
+            "insert_deduplicate": 1,
+            "insert_deduplication_token": token,
+            "max_partitions_per_insert_block": MAX_PARTITIONS_PER_BLOCK,
+            "throw_on_max_partitions_per_insert_block": 1,
+            "optimize_on_insert": 0,  # plain MergeTree has nothing to collapse
+        }
+
     def select(self, query: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> list[Row]:
         """Rows of a query; `%(name)s` parameters are quoted by the driver."""
         rows: list[Row] = self._client.execute(query, dict(parameters or {}) or None, settings=settings or None)
@@ -155,17 +173,6 @@ class BlockConnection:
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""
         self._client.disconnect()
-
-
-def _insert_settings(token: str) -> dict[str, Any]:
-    return {
-        "async_insert": 0,  # on by default since 26.3; an acknowledgement must mean a written part
-        "insert_deduplicate": 1,
-        "insert_deduplication_token": token,
-        "max_partitions_per_insert_block": MAX_PARTITIONS_PER_BLOCK,
-        "throw_on_max_partitions_per_insert_block": 1,
-        "optimize_on_insert": 0,  # plain MergeTree has nothing to collapse
-    }
 
 
 def _host_text(host: str, port: int) -> str:

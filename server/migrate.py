@@ -1,7 +1,7 @@
 """Dated migrations of the ClickHouse schema: `server/schema/YYYY_MM_DD_noun.sql`, applied in name order, once each.
 
-A file is SQL with `$` placeholders (`SchemaForm.placeholders`) that give it its single-node or cluster form; whatever is
-under a `-- form: cluster` comment exists in the cluster form only. Statements are idempotent (IF NOT EXISTS), so a
+A file is SQL with `$` placeholders (`SchemaForm.placeholders`) that give it its single-node or cluster form; whatever
+is under a `-- form: cluster` comment exists in the cluster form only. Statements are idempotent (IF NOT EXISTS), so a
 migration that was cut in the middle, or runs twice at once, is simply run again; `schema_migrations` remembers which
 files are done. Files are history: a change is a new file.
 

@@ -5,9 +5,9 @@
 | `<id>.seg` + `<id>.json` | a whole segment that the store refuses or nobody can read |
 | `<id>.damage` + `<id>.damage.json` | the damaged byte ranges of a segment whose other records were stored |
 
-The description is written first, the file appears by `link` or `rename`: a file that is there has its description. Names
-follow from the segment's id, so doing the same again after a crash changes nothing. `footfall spool replay --quarantine`
-sends whole segments again.
+The description is written first, the file appears by `link` or `rename`: a file that is there has its description.
+Names follow from the segment's id, so doing the same again after a crash changes nothing. `footfall spool replay
+--quarantine` sends whole segments again.
 """
 
 from __future__ import annotations

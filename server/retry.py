@@ -24,6 +24,10 @@ from clickhouse_driver import errors as driver_errors
 
 DOUBTFUL_ATTEMPTS = 8
 """With the default backoff about a minute and a half: longer than a restart or a fail-over, shorter than a night."""
+QUERY_WITH_SAME_ID = 216
+"""ClickHouse's code for a query id that is in use: an earlier send of the same segment."""
+TOO_MANY_PARTS = 252
+"""ClickHouse's code for a table with too many parts, and for a block with too many partitions."""
 
 
 class Verdict(enum.Enum):
@@ -164,6 +168,8 @@ class Failure:
     verdict: Verdict
     label: str
     message: str
+    only_this: bool = False
+    """Other segments of the shard need not wait."""
 
 
 def classify(error: BaseException) -> Failure:
@@ -171,23 +177,27 @@ def classify(error: BaseException) -> Failure:
     if isinstance(error, SchemaMismatch):
         return Failure(Verdict.SCHEMA, "schema_mismatch", str(error))
     if isinstance(error, EarlierSendRunning):
-        return Failure(Verdict.RETRY, "earlier_send_running", str(error))
+        return Failure(Verdict.RETRY, "earlier_send_running", str(error), only_this=True)
     if isinstance(error, ssl.SSLCertVerificationError):
         return Failure(Verdict.SCHEMA, "tls_certificate", str(error))
     if isinstance(error, driver_errors.NetworkError | driver_errors.SocketTimeoutError | EOFError | OSError):
         return Failure(Verdict.RETRY, "network", _first_line(error))
     if isinstance(error, driver_errors.ServerException):
+        if error.code == TOO_MANY_PARTS and "single INSERT block" in str(error.message):
+            # The same code means two things; this one never passes: the segment's records are of several partitions.
+            return Failure(Verdict.PERMANENT, "several_partitions", _first_line(error))
         return _classify_code(error.code, _first_line(error))
     if isinstance(error, driver_errors.Error) and type(error).code in RULES:
         return _classify_code(type(error).code, _first_line(error))
-    return Failure(Verdict.DOUBTFUL, type(error).__name__.lower(), _first_line(error))
+    return Failure(Verdict.DOUBTFUL, type(error).__name__.lower(), _first_line(error), only_this=True)
 
 
 def _classify_code(code: int | None, message: str) -> Failure:
     rule = RULES.get(code) if code is not None else None
     if rule is None:
-        return Failure(Verdict.DOUBTFUL, f"code_{code}", message)
-    return Failure(rule.verdict, rule.name.lower(), message)
+        return Failure(Verdict.DOUBTFUL, f"code_{code}", message, only_this=True)
+    only_this = rule.verdict is Verdict.DOUBTFUL or code == QUERY_WITH_SAME_ID
+    return Failure(rule.verdict, rule.name.lower(), message, only_this)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,15 +1,16 @@
 """Puts batches into ClickHouse, each one once.
 
-A batch is two INSERTs: the rows into `events`, then the counts into `ledger`. Their deduplication tokens are the segment's
-id and `<id>-ledger`, and so are their query ids (`footfall-<token>`), so whoever sends the same segment later can look
-for an INSERT of it that still runs. Three guards, from near to far:
+A batch is two INSERTs: the rows into `events`, then the counts into `ledger`. Their deduplication tokens are the
+segment's id and `<id>-ledger`, and so are their query ids (`footfall-<token>`), so whoever sends the same segment
+later can look for an INSERT of it that still runs. Three guards, from near to far:
 
 1. the server refuses a second query of the same id while the first runs;
 2. before a send that may be a repetition (`sent_before`) the sink waits for the first to end, killing it if need be,
    and then asks both tables for the batch id, by primary key of one (site, hour) that the batch is known to touch;
 3. the token makes the server drop the same block again, within its deduplication window.
 
-`store` returns when both are stored. When it raises, either may be: the next call must say `sent_before`.
+`store` returns when both are stored. When it raises, either may be if `may_have_sent`, and then the next call must say
+`sent_before`.
 Not thread-safe: one sink per flusher thread and shard.
 """
 
@@ -18,14 +19,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from core_ext.native import Block
 from server.batch import Batch, Probe
 from server.clickhouse_tcp import BlockConnection, Target
 from server.clickhouse_url import AddressSource, ClickHouseAddress
 from server.migrate import SchemaForm
 from server.retry import EarlierSendRunning
 
-EARLIER_SEND_WAIT_S = 10.0
-"""A killed INSERT ends at its next block; one that writes its part ends within seconds. Later: try again with backoff."""
+EARLIER_SEND_WAIT_S = 2.0
+"""A killed INSERT that writes its part ends within moments. One whose connection was lost inside a block ends with the
+server's receive timeout: other segments go first until then."""
 EARLIER_SEND_POLL_S = 0.05
 """Between two looks at a running INSERT."""
 
@@ -36,11 +39,8 @@ class Stored:
 
     events_sent: bool = False
     ledger_sent: bool = False
-
-    @property
-    def found(self) -> bool:
-        """An earlier send had already stored the rows or the counts."""
-        return not (self.events_sent and self.ledger_sent)
+    found: bool = False
+    """An earlier send had stored the rows or the counts already."""
 
 
 class Sink:
@@ -53,19 +53,28 @@ class Sink:
         self._ledger = ledger
         self._address: ClickHouseAddress | None = None
         self._connection: BlockConnection | None = None
+        self.may_have_sent = False
+        """After a failed `store`: whether a block of it may have reached the server."""
 
     def store(self, batch: Batch, *, sent_before: bool) -> Stored:
         """Store the batch's rows and counts. Raises what `server.retry.classify` takes."""
         stored = Stored()
+        self.may_have_sent = False
         if sent_before:
             self._settle(batch.events_token)
             self._settle(batch.ledger_token)
-        if batch.event_rows and not (sent_before and self.has(self._events.table, batch.id, batch.events_probe)):
-            self._insert(self._events, batch.events_frames, batch.events_token)
-            stored.events_sent = True
-        if batch.ledger_rows and not (sent_before and self.has(self._ledger.table, batch.id, batch.ledger_probe)):
-            self._insert(self._ledger, batch.ledger_frames, batch.ledger_token)
-            stored.ledger_sent = True
+        if batch.events.rows:
+            if sent_before and self.has(self._events.table, batch.id, batch.events_probe):
+                stored.found = True
+            else:
+                self._insert(self._events, batch.events, batch.events_token)
+                stored.events_sent = True
+        if batch.ledger.rows:
+            if sent_before and self.has(self._ledger.table, batch.id, batch.ledger_probe):
+                stored.found = True
+            else:
+                self._insert(self._ledger, batch.ledger, batch.ledger_token)
+                stored.ledger_sent = True
         return stored
 
     def has(self, table: str, batch_id: str, probe: Probe) -> bool:
@@ -82,8 +91,13 @@ class Sink:
         if self._connection is not None:
             self._connection.close()
 
-    def _insert(self, target: Target, frames: list[bytes | memoryview], token: str) -> None:
-        self._connected().insert_block(target, frames, token=token, query_id=query_id(token))
+    def _insert(self, target: Target, block: Block, token: str) -> None:
+        connection = self._connected()
+        connection.may_have_sent = False
+        try:
+            connection.insert_block(target, block.parts, token=token, query_id=query_id(token))
+        finally:
+            self.may_have_sent = self.may_have_sent or connection.may_have_sent
 
     def _settle(self, token: str) -> None:
         """Return when no INSERT with this token runs any more. Raises `EarlierSendRunning`."""
@@ -104,7 +118,9 @@ class Sink:
         if self._form.cluster:
             processes = f"clusterAllReplicas('{self._form.cluster}', system.processes)"
         rows = connection.select(
-            f"SELECT count() FROM {processes} WHERE query_id = %(id)s", {"id": query_id(token)}, skip_unavailable_shards=1
+            f"SELECT count() FROM {processes} WHERE query_id = %(id)s",
+            {"id": query_id(token)},
+            skip_unavailable_shards=1,
         )
         return bool(rows[0][0])
 

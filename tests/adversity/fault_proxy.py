@@ -1,8 +1,8 @@
 """A TCP proxy that breaks connections on purpose, between a client of ours and a real server.
 
-`FaultProxy(target).plan(Fault(...))` sets what happens to the next connections. A fault counts bytes that flow from the
-client to the server (`after_bytes`), so a test can cut inside the hello, inside a block, or after the last byte. Without
-a fault the proxy is a plain pipe. It speaks no ClickHouse: the same proxy cuts HTTP, Redis or PostgreSQL.
+`FaultProxy(target).plan(Fault(...))` sets what happens to the next connections. A fault counts bytes that flow from
+the client to the server (`after_bytes`), so a test can cut inside the hello, inside a block, or after the last byte.
+Without a fault the proxy is a plain pipe. It speaks no ClickHouse: the same proxy cuts HTTP, Redis or PostgreSQL.
 
 Threads: one accepts, two per connection copy. `close` ends them all.
 """

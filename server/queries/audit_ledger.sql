@@ -1,0 +1,6 @@
+-- Answered hits per site and outcome, without the batches that are still in a spool or in quarantine.
+SELECT site_id, toString(outcome) AS label, sum(count) AS hits
+FROM ledger
+WHERE hour >= toDateTime(%(since_s)s, 'UTC') AND batch_time < toDateTime(%(until_s)s, 'UTC')
+    AND batch_id NOT IN %(unfinished)s
+GROUP BY site_id, label
