@@ -12,69 +12,79 @@
 //!
 //! An `AgentParser` belongs to one thread of one process; the `Rules` behind it are shared.
 mod cache;
+mod device;
+mod filtered;
+mod hints;
+mod literals;
+mod scan;
 mod text;
+mod uap;
+mod versions;
+mod words;
 
 pub mod bot;
+#[cfg(test)]
+mod conformance_tests;
 
 use std::sync::Arc;
 
 use crate::record::Device;
 use crate::rules::Rules;
+pub(crate) use bot::BotRules;
 use cache::AgentCache;
+use filtered::Scratch;
+pub use hints::ClientHints;
 pub use text::Agent;
+pub(crate) use uap::UapRules;
+pub use uap::{DeviceModel, Versioned};
+use versions::{Room, System};
 
 /// Bytes of an agent that count; the rest is ignored. Real agents stay under 400, in-app browsers reach about 700; the cap bounds
 /// what one hit may cost.
 pub const AGENT_MAX_BYTES: usize = 1024;
 
-/// The Client Hints headers of a hit, raw; a header that was not sent is `None`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ClientHints<'a> {
-    /// `Sec-CH-UA`: brands with major versions.
-    pub brands: Option<&'a [u8]>,
-    /// `Sec-CH-UA-Mobile`: `?0` or `?1`.
-    pub mobile: Option<&'a [u8]>,
-    /// `Sec-CH-UA-Platform`, a quoted string.
-    pub platform: Option<&'a [u8]>,
-    /// `Sec-CH-UA-Platform-Version`, a quoted string.
-    pub platform_version: Option<&'a [u8]>,
-    /// `Sec-CH-UA-Model`, a quoted string.
-    pub model: Option<&'a [u8]>,
-    /// `Sec-CH-UA-Full-Version-List`: brands with full versions.
-    pub full_version_list: Option<&'a [u8]>,
-}
-
-impl<'a> ClientHints<'a> {
-    /// Whether any hint was sent.
-    #[must_use]
-    pub fn is_present(&self) -> bool {
-        self.all().iter().any(Option::is_some)
-    }
-
-    /// All hints, in the order of the fields.
-    fn all(&self) -> [Option<&'a [u8]>; 6] {
-        [self.brands, self.mobile, self.platform, self.platform_version, self.model, self.full_version_list]
-    }
-}
-
 /// Parses agents through a bounded cache. One per thread.
 pub struct AgentParser {
     rules: Arc<Rules>,
     cache: AgentCache,
+    scratch: Scratch,
+}
+
+/// All that uap's rules say about an agent; `None` = no rule matched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UapAnswer {
+    /// The browser.
+    pub browser: Option<Versioned>,
+    /// The operating system.
+    pub system: Option<Versioned>,
+    /// The device.
+    pub device: Option<DeviceModel>,
 }
 
 impl AgentParser {
     /// `seed` must be random per process, so that nobody can aim at cache sets; `cache_entries` is rounded up to a power of two.
     #[must_use]
     pub fn new(rules: Arc<Rules>, seed: [u64; 2], cache_entries: usize) -> AgentParser {
-        AgentParser { rules, cache: AgentCache::new(seed, cache_entries) }
+        AgentParser { rules, cache: AgentCache::new(seed, cache_entries), scratch: Scratch::new() }
     }
 
     /// What the agent is. Never fails: an unknown agent has empty names, an empty one is a bot.
     pub fn parse<'p>(&'p mut self, agent: &[u8], hints: &ClientHints<'_>) -> &'p Agent {
-        let agent = agent.get(..AGENT_MAX_BYTES).unwrap_or(agent);
-        let rules = &self.rules;
-        self.cache.get_or_insert_with(agent, hints, || resolve(rules, agent, hints))
+        let agent = capped(agent);
+        let AgentParser { rules, cache, scratch } = self;
+        cache.get_or_insert_with(agent, hints, || resolve(rules, scratch, agent, hints))
+    }
+
+    /// The same without the cache.
+    pub fn parse_uncached(&mut self, agent: &[u8], hints: &ClientHints<'_>) -> Agent {
+        resolve(&self.rules, &mut self.scratch, capped(agent), hints)
+    }
+
+    /// Everything that uap's rules say, as PyPI `ua-parser` would answer.
+    pub fn uap(&mut self, agent: &[u8]) -> UapAnswer {
+        let agent = capped(agent);
+        let (uap, scratch) = (self.rules.uap(), &mut self.scratch);
+        UapAnswer { browser: uap.browser(agent, scratch), system: uap.system(agent, scratch), device: uap.device(agent, scratch) }
     }
 
     /// The rules that answer here.
@@ -84,8 +94,45 @@ impl AgentParser {
     }
 }
 
+fn capped(agent: &[u8]) -> &[u8] {
+    agent.get(..AGENT_MAX_BYTES).unwrap_or(agent)
+}
+
 /// The uncached answer.
-fn resolve(_rules: &Rules, agent: &[u8], _hints: &ClientHints<'_>) -> Agent {
-    let mask = if agent.is_empty() { bot::AGENT_IS_EMPTY } else { 0 };
-    Agent::new("", "", "", "", Device::Unknown, mask)
+fn resolve(rules: &Rules, scratch: &mut Scratch, agent: &[u8], hints: &ClientHints<'_>) -> Agent {
+    let answer = scan::scan(agent).unwrap_or_else(|| by_rules(rules, scratch, agent));
+    if hints.is_present() { hints::refine(answer, hints) } else { answer }
+}
+
+/// The answer of bot rules and uap rules, without the scan: its slow twin.
+fn by_rules(rules: &Rules, scratch: &mut Scratch, agent: &[u8]) -> Agent {
+    let evidence = rules.bots().evidence(agent, scratch);
+    let model = rules.uap().device(agent, scratch);
+    let mut bot_reasons = evidence.strong;
+    match model.as_ref() {
+        Some(model) if model.family == "Spider" => bot_reasons |= bot::UAP_SPIDER | evidence.weak,
+        Some(model) if is_known(model) => {}
+        _ => bot_reasons |= evidence.weak,
+    }
+    let browser = rules.uap().browser(agent, scratch).unwrap_or_default();
+    let system = rules.uap().system(agent, scratch).unwrap_or_default();
+    let number = |found: &'_ Option<String>| found.as_deref().unwrap_or_default().to_owned();
+    let [browser_major, browser_minor, ..] = &browser.version;
+    let [system_major, system_minor, ..] = &system.version;
+    let (browser_major, browser_minor) = (number(browser_major), number(browser_minor));
+    let (system_major, system_minor) = (number(system_major), number(system_minor));
+    let (mut browser_room, mut system_room) = (Room::default(), Room::default());
+    Agent::new(
+        &browser.family,
+        versions::join(&browser_major, &browser_minor, &mut browser_room),
+        &system.family,
+        System::from_uap(&system.family, &system_major, &system_minor, agent).version(&mut system_room),
+        if bot_reasons == bot::NONE { device::class(agent) } else { Device::Bot },
+        bot_reasons,
+    )
+}
+
+/// A device by a brand of its own, not a generic one.
+fn is_known(model: &DeviceModel) -> bool {
+    model.brand.as_deref().is_some_and(|brand| !brand.starts_with("Generic"))
 }

@@ -8,14 +8,18 @@ mod pack;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::agents::{BotRules, UapRules};
 use crate::country::CountryTable;
 pub use hosts::Medium;
 use hosts::{SourceTable, SpamTable};
 use pack::Pack;
-pub use pack::RulesError;
+pub(crate) use pack::Row;
+pub use pack::{RulesError, Tag};
 
 /// Everything that is known beforehand: agents, referrers, countries.
 pub struct Rules {
+    uap: UapRules,
+    bots: BotRules,
     country: CountryTable,
     sources: SourceTable,
     spam: SpamTable,
@@ -28,7 +32,10 @@ impl Rules {
     /// # Errors
     /// When the file is missing, or is no pack of this version, or is damaged. Nothing is half loaded.
     pub fn open(path: &Path) -> Result<Arc<Rules>, RulesError> {
-        let bytes = std::fs::read(path).map_err(|source| RulesError::Io { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| RulesError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
         Rules::from_bytes(&bytes)
     }
 
@@ -38,9 +45,17 @@ impl Rules {
     /// When the bytes are no pack of this version, or are damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Arc<Rules>, RulesError> {
         let pack = Pack::parse(bytes)?;
+        let uap_rows = |tag| pack.rows(tag).map(|rows| (tag, rows));
         Ok(Arc::new(Rules {
-            country: CountryTable::from_sections(pack.bytes(pack::COUNTRY_V4), pack.bytes(pack::COUNTRY_V6))
-                .map_err(|_| RulesError::Section { tag: pack::COUNTRY_V4 })?,
+            uap: UapRules::from_rows([uap_rows(pack::UAP_BROWSERS)?, uap_rows(pack::UAP_SYSTEMS)?, uap_rows(pack::UAP_DEVICES)?])?,
+            bots: BotRules::from_rows((pack::ISBOT, pack.rows(pack::ISBOT)?), (pack::CRAWLERS, pack.rows(pack::CRAWLERS)?))?,
+            country: CountryTable::from_sections(
+                pack.bytes(pack::COUNTRY_V4),
+                pack.bytes(pack::COUNTRY_V6),
+            )
+            .map_err(|_| RulesError::Section {
+                tag: pack::COUNTRY_V4,
+            })?,
             sources: SourceTable::from_rows(pack.rows(pack::SOURCES)?)?,
             spam: SpamTable::from_rows(pack.rows(pack::SPAM)?)?,
             info_json: pack.text(pack::INFO)?.to_owned(),
@@ -52,11 +67,21 @@ impl Rules {
     #[must_use]
     pub fn empty() -> Arc<Rules> {
         Arc::new(Rules {
+            uap: UapRules::empty(),
+            bots: BotRules::empty(),
             country: CountryTable::default(),
             sources: SourceTable::default(),
             spam: SpamTable::default(),
             info_json: String::from("{}"),
         })
+    }
+
+    pub(crate) fn uap(&self) -> &UapRules {
+        &self.uap
+    }
+
+    pub(crate) fn bots(&self) -> &BotRules {
+        &self.bots
     }
 
     /// Countries by address.

@@ -35,6 +35,11 @@ const FIELD_ABSENT: u16 = 0xFFFF;
 /// A section's name.
 pub type Tag = [u8; 4];
 pub(super) const INFO: Tag = *b"info";
+pub(super) const UAP_BROWSERS: Tag = *b"uapb";
+pub(super) const UAP_SYSTEMS: Tag = *b"uapo";
+pub(super) const UAP_DEVICES: Tag = *b"uapd";
+pub(super) const ISBOT: Tag = *b"isbt";
+pub(super) const CRAWLERS: Tag = *b"crwl";
 pub(super) const SOURCES: Tag = *b"srcs";
 pub(super) const SPAM: Tag = *b"spam";
 pub(super) const COUNTRY_V4: Tag = *b"cty4";
@@ -114,7 +119,7 @@ pub(super) struct Pack<'a> {
 }
 
 /// One row of a row section.
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     tag: Tag,
     fields: Vec<Option<&'a str>>,
 }
@@ -194,12 +199,12 @@ fn parse_rows(tag: Tag, bytes: &[u8]) -> Option<Vec<Row<'_>>> {
 
 impl<'a> Row<'a> {
     /// A field that may be absent.
-    pub(super) fn get(&self, field: usize) -> Option<&'a str> {
+    pub(crate) fn get(&self, field: usize) -> Option<&'a str> {
         self.fields.get(field).copied().flatten()
     }
 
     /// A field that must be there.
-    pub(super) fn need(&self, field: usize) -> Result<&'a str, RulesError> {
+    pub(crate) fn need(&self, field: usize) -> Result<&'a str, RulesError> {
         self.get(field).ok_or(RulesError::Section { tag: self.tag })
     }
 }
