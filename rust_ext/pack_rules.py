@@ -169,7 +169,9 @@ def split_lookaround(pattern: str) -> Row:
     found = re.fullmatch(r"(?:\(\?<!(?P<before>[^()]*)\))?(?P<core>.*?)(?:\(\?!(?P<after>.*)\))?", pattern, re.DOTALL)
     if found is None or re.search(r"\(\?<?[=!]", found["core"]):
         raise PackError(f"isbot: the lookaround of {pattern!r} is not one at its start or end")
-    return found["core"], alternatives(pattern, found["before"]), alternatives(pattern, found["after"])
+    # JavaScript takes the hyphen of [\w-.] for itself; elsewhere a hyphen after a class means itself anyway.
+    core = re.sub(r"(\\[dws])-", r"\1\\-", found["core"])
+    return core, alternatives(pattern, found["before"]), alternatives(pattern, found["after"])
 
 
 def alternatives(pattern: str, group: str | None) -> str | None:

@@ -1,8 +1,10 @@
 //! The only `#[pymodule]`: `rust_ext._ingest`. Bytes and buffers cross here, nothing else.
 //! The checked stub is `rust_ext/_ingest.pyi`.
+mod agents_py;
+
 use pyo3::prelude::*;
 
 #[pymodule]
-fn _ingest(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+fn _ingest(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    agents_py::register(module)
 }

@@ -84,8 +84,17 @@ impl BotRules {
 
     /// The sections `isbt` and `crwl`.
     pub(crate) fn from_rows(isbot: (Tag, Vec<Row<'_>>), crawlers: (Tag, Vec<Row<'_>>)) -> Result<BotRules, RulesError> {
-        let guards = isbot.1.iter().map(|row| Ok(Guard::new(row.need(0)?, row.get(1), row.get(2)))).collect::<Result<_, RulesError>>()?;
-        Ok(BotRules { isbot: pattern_set(isbot, true)?, guards, crawlers: pattern_set(crawlers, false)?, ..BotRules::empty() })
+        let guards = isbot
+            .1
+            .iter()
+            .map(|row| Ok(Guard::new(row.need(0)?, row.get(1), row.get(2))))
+            .collect::<Result<_, RulesError>>()?;
+        Ok(BotRules {
+            isbot: pattern_set(isbot, true)?,
+            guards,
+            crawlers: pattern_set(crawlers, false)?,
+            ..BotRules::empty()
+        })
     }
 
     /// All the evidence in the agent; the device is for the caller to ask.
@@ -125,12 +134,18 @@ impl BotRules {
 
 fn pattern_set((tag, rows): (Tag, Vec<Row<'_>>), ignore_case: bool) -> Result<PatternSet, RulesError> {
     let sources = rows.iter().map(|row| Ok((row.need(0)?, ignore_case))).collect::<Result<Vec<_>, RulesError>>()?;
-    PatternSet::new(sources.into_iter()).map_err(|(pattern, BadPattern(reason))| RulesError::Regex { tag, pattern, reason })
+    PatternSet::new(sources.into_iter()).map_err(|(pattern, BadPattern(reason))| RulesError::Regex {
+        tag,
+        pattern,
+        reason,
+    })
 }
 
 impl Guard {
     fn new(pattern: &str, not_before: Option<&str>, not_after: Option<&str>) -> Guard {
-        let texts = |list: Option<&str>| list.map_or_else(Vec::new, |list| list.split('\n').map(|text| text.as_bytes().into()).collect());
+        let texts = |list: Option<&str>| {
+            list.map_or_else(Vec::new, |list| list.split('\n').map(|text| text.as_bytes().into()).collect())
+        };
         Guard { not_before: texts(not_before), not_after: texts(not_after), is_weak: is_shape(pattern) }
     }
 
@@ -178,7 +193,10 @@ fn is_shape(pattern: &str) -> bool {
 /// Shapes of our own.
 fn shape(agent: &[u8]) -> u16 {
     // Control characters: no browser sends them.
-    if agent.len() < AGENT_MIN_BYTES || agent.iter().any(u8::is_ascii_control) || !agent.iter().any(u8::is_ascii_alphabetic) {
+    if agent.len() < AGENT_MIN_BYTES
+        || agent.iter().any(u8::is_ascii_control)
+        || !agent.iter().any(u8::is_ascii_alphabetic)
+    {
         return AGENT_IS_EMPTY;
     }
     // A browser says what it runs on.
@@ -200,7 +218,8 @@ fn place_holds(place: Place, word: &str, agent: &[u8], start: usize, end: usize)
         Place::BotName => {
             // "bot" or "bots" at the end of a word; not the phones named Cubot, nor "robot" devices of old Android builds.
             let head = agent.get(..start).unwrap_or_default();
-            let plural = after.is_some_and(|byte| byte.eq_ignore_ascii_case(&b's')) && !is_letter(agent.get(end + 1).copied());
+            let plural =
+                after.is_some_and(|byte| byte.eq_ignore_ascii_case(&b's')) && !is_letter(agent.get(end + 1).copied());
             debug_assert_eq!(word, "bot");
             (!is_letter(after) || plural) && !ends_with(head, b"cu")
         }
@@ -218,7 +237,12 @@ mod tests {
 
     #[test]
     fn words_count_where_they_stand() {
-        for agent in ["Mozilla/5.0 (compatible; FooBot/2.1)", "Mozilla/5.0 (compatible; foo-bots)", "FooCrawler", "a web spider b"] {
+        for agent in [
+            "Mozilla/5.0 (compatible; FooBot/2.1)",
+            "Mozilla/5.0 (compatible; foo-bots)",
+            "FooCrawler",
+            "a web spider b",
+        ] {
             assert_ne!(strong(agent) & GENERIC_WORD, 0, "{agent}");
         }
         for agent in [

@@ -65,13 +65,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(super) fn new() -> Scratch {
-        Scratch {
-            met: Vec::new(),
-            touched: Vec::new(),
-            candidates: Vec::new(),
-            visited: None,
-            slots: [None; SLOTS],
-        }
+        Scratch { met: Vec::new(), touched: Vec::new(), candidates: Vec::new(), visited: None, slots: [None; SLOTS] }
     }
 }
 
@@ -155,7 +149,12 @@ impl PatternSet {
     }
 
     /// Calls `accept` with each pattern that may match, in list order, until it says yes.
-    pub(super) fn any_candidate(&self, text: &[u8], scratch: &mut Scratch, mut accept: impl FnMut(usize, &mut Searcher<'_>) -> bool) -> bool {
+    pub(super) fn any_candidate(
+        &self,
+        text: &[u8],
+        scratch: &mut Scratch,
+        mut accept: impl FnMut(usize, &mut Searcher<'_>) -> bool,
+    ) -> bool {
         self.collect_candidates(text, scratch);
         let Scratch { candidates, visited, slots, .. } = scratch;
         candidates.iter().any(|&number| {
@@ -253,7 +252,9 @@ impl Pattern {
         slots: &mut [Option<NonMaxUsize>; SLOTS],
     ) -> bool {
         if let Some(literal) = &self.literal {
-            let Some(start) = text.get(from..).and_then(|rest| memchr::memmem::find(rest, literal)) else { return false };
+            let Some(start) = text.get(from..).and_then(|rest| memchr::memmem::find(rest, literal)) else {
+                return false;
+            };
             slots[0] = NonMaxUsize::new(from + start);
             slots[1] = NonMaxUsize::new(from + start + literal.len());
             return true;
@@ -355,7 +356,10 @@ mod tests {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
                 prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| format!("(?:{})", parts.join("|"))),
-                (inner.clone(), prop_oneof![Just("*"), Just("+"), Just("?"), Just("{2}"), Just("{0,200}"), Just("{1,200}?")])
+                (
+                    inner.clone(),
+                    prop_oneof![Just("*"), Just("+"), Just("?"), Just("{2}"), Just("{0,200}"), Just("{1,200}?")]
+                )
                     .prop_map(|(part, times)| format!("(?:{part}){times}")),
                 inner.prop_map(|part| format!("({part})")),
             ]

@@ -90,13 +90,15 @@ pub(super) fn refine(agent: Agent, hints: &ClientHints<'_>) -> Agent {
         {
             let family = if is_mobile == Some(true) { on_mobile } else { desktop };
             let mut numbers = version.split('.');
-            browser = (family, join(numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default(), &mut brand_room));
+            browser =
+                (family, join(numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default(), &mut brand_room));
             break;
         }
     }
     let mut system_room = Room::default();
     let platform = platform.and_then(quoted);
-    let family = platform.and_then(|name| PLATFORMS.iter().find(|(platform, _)| *platform == name)).map(|(_, family)| *family);
+    let family =
+        platform.and_then(|name| PLATFORMS.iter().find(|(platform, _)| *platform == name)).map(|(_, family)| *family);
     let told_version = platform_version.and_then(quoted).unwrap_or_default();
     let system = match family {
         Some(family) => match system_version(family, told_version, &mut system_room) {
@@ -115,7 +117,11 @@ pub(super) fn refine(agent: Agent, hints: &ClientHints<'_>) -> Agent {
         (device, _) => device,
     };
     let device = match device {
-        Device::Mobile | Device::Tablet if model.contains("TV") || model.contains("BRAVIA") || model.starts_with("AFT") => Device::Tv,
+        Device::Mobile | Device::Tablet
+            if model.contains("TV") || model.contains("BRAVIA") || model.starts_with("AFT") =>
+        {
+            Device::Tv
+        }
         device => device,
     };
     let device = if bot_reasons == bot::NONE { device } else { Device::Bot };
@@ -189,7 +195,9 @@ mod tests {
     #[test]
     fn tells_windows_10_from_11() {
         let windows = chrome("Windows", "10 or 11", Device::Desktop);
-        for (told, shown) in [("\"15.0.0\"", "11"), ("\"10.0.0\"", "10"), ("\"0.3.0\"", "8.1"), ("", "10 or 11"), ("\"x\"", "10 or 11")] {
+        for (told, shown) in
+            [("\"15.0.0\"", "11"), ("\"10.0.0\"", "10"), ("\"0.3.0\"", "8.1"), ("", "10 or 11"), ("\"x\"", "10 or 11")]
+        {
             let refined = refine(windows.clone(), &hints("", "?0", "\"Windows\"", told));
             assert_eq!((refined.os(), refined.os_version()), ("Windows", shown), "{told}");
         }

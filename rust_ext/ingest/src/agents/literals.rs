@@ -28,11 +28,10 @@ pub(super) fn requirements(hir: &Hir) -> Vec<Requirement> {
     found
 }
 
-/// The text that the whole regex is, when it is nothing but that.
+/// The text that the whole regex is, when it is nothing but that; a group around it would have to be reported.
 pub(super) fn whole_literal(hir: &Hir) -> Option<&[u8]> {
     match hir.kind() {
         HirKind::Literal(literal) => Some(&literal.0),
-        HirKind::Capture(capture) => whole_literal(&capture.sub),
         _ => None,
     }
 }
@@ -66,7 +65,9 @@ fn analyse(hir: &Hir) -> Info {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => Info::exactly(b""),
         HirKind::Literal(literal) => Info::exactly(&literal.0),
-        HirKind::Class(class) => class_texts(class).map_or_else(Info::anything, |exact| Info { exact: Some(exact), needs: Vec::new() }),
+        HirKind::Class(class) => {
+            class_texts(class).map_or_else(Info::anything, |exact| Info { exact: Some(exact), needs: Vec::new() })
+        }
         HirKind::Capture(capture) => analyse(&capture.sub),
         HirKind::Repetition(repetition) => {
             let mut info = analyse(&repetition.sub);

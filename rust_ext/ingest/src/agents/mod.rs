@@ -23,8 +23,6 @@ mod versions;
 mod words;
 
 pub mod bot;
-#[cfg(test)]
-mod conformance_tests;
 
 use std::sync::Arc;
 
@@ -80,11 +78,26 @@ impl AgentParser {
         resolve(&self.rules, &mut self.scratch, capped(agent), hints)
     }
 
+    /// What the scan alone says; `None` = not of the common grammar. For tests and benchmarks.
+    #[must_use]
+    pub fn scan(agent: &[u8]) -> Option<Agent> {
+        scan::scan(capped(agent))
+    }
+
+    /// What the rules alone say, without scan and cache. For tests and benchmarks.
+    pub fn parse_by_rules(&mut self, agent: &[u8]) -> Agent {
+        by_rules(&self.rules, &mut self.scratch, capped(agent))
+    }
+
     /// Everything that uap's rules say, as PyPI `ua-parser` would answer.
     pub fn uap(&mut self, agent: &[u8]) -> UapAnswer {
         let agent = capped(agent);
         let (uap, scratch) = (self.rules.uap(), &mut self.scratch);
-        UapAnswer { browser: uap.browser(agent, scratch), system: uap.system(agent, scratch), device: uap.device(agent, scratch) }
+        UapAnswer {
+            browser: uap.browser(agent, scratch),
+            system: uap.system(agent, scratch),
+            device: uap.device(agent, scratch),
+        }
     }
 
     /// The rules that answer here.

@@ -151,8 +151,8 @@ fn is_android_version(version: &str) -> bool {
 /// least one digit), a short word in parentheses, or one of the frequent names.
 fn is_model_word(word: &str) -> bool {
     const NAMES: [&str; 24] = [
-        "K", "Pixel", "Pro", "XL", "Nexus", "moto", "g", "e", "edge", "power", "stylus", "play", "plus", "Redmi", "Note", "Mi",
-        "POCO", "Max", "Plus", "Ultra", "Lite", "Infinix", "TECNO", "5G",
+        "K", "Pixel", "Pro", "XL", "Nexus", "moto", "g", "e", "edge", "power", "stylus", "play", "plus", "Redmi",
+        "Note", "Mi", "POCO", "Max", "Plus", "Ultra", "Lite", "Infinix", "TECNO", "5G",
     ];
     if NAMES.contains(&word) {
         return true;
@@ -209,8 +209,15 @@ fn gecko(comment: &Comment<'_>, products: &[Product<'_>]) -> Option<Agent> {
 fn desktop(comment: &Comment<'_>, products: &[Product<'_>]) -> Option<Agent> {
     let (browser, version) = match products {
         [chrome, safari] if chrome.is_chrome() && safari.is_safari() => ("Chrome", chrome.version),
-        [chrome, safari, edge] if chrome.is_chrome() && safari.is_safari() && edge.is("Edg", 4) => ("Edge", edge.version),
-        [chrome, safari, opera] if chrome.is_chrome() && safari.is_safari() && opera.is("OPR", 4) => ("Opera", opera.version),
+        [chrome, safari, edge] if chrome.is_chrome() && safari.is_safari() && edge.is("Edg", 4) => {
+            ("Edge", edge.version)
+        }
+        [chrome, safari, opera] if chrome.is_chrome() && safari.is_safari() && opera.is("OPR", 4) => {
+            ("Opera", opera.version)
+        }
+        [samsung, chrome, safari] if samsung.is("SamsungBrowser", 2) && chrome.is_chrome() && safari.is_safari() => {
+            ("Samsung Internet", samsung.version)
+        }
         [version, safari] if comment.platform == Platform::Mac && version.is_version() && safari.is_safari() => {
             ("Safari", version.version)
         }
@@ -221,7 +228,9 @@ fn desktop(comment: &Comment<'_>, products: &[Product<'_>]) -> Option<Agent> {
 
 fn android(comment: &Comment<'_>, products: &[Product<'_>]) -> Option<Agent> {
     let (browser, version, rest) = match products {
-        [view, chrome, rest @ ..] if comment.is_web_view && view.name == "Version" && view.version == "4.0" && chrome.is_chrome() => {
+        [view, chrome, rest @ ..]
+            if comment.is_web_view && view.name == "Version" && view.version == "4.0" && chrome.is_chrome() =>
+        {
             ("Chrome Mobile WebView", chrome.version, rest)
         }
         _ if comment.is_web_view => return None,
@@ -240,7 +249,9 @@ fn android(comment: &Comment<'_>, products: &[Product<'_>]) -> Option<Agent> {
         ([safari], "Chrome") if safari.is_safari() => (if is_mobile { "Chrome Mobile" } else { "Chrome" }, version),
         ([safari], browser) if safari.is_safari() => (browser, version),
         ([safari, edge], "Chrome") if safari.is_safari() && edge.is("EdgA", 4) => ("Edge Mobile", edge.version),
-        ([safari, opera], "Chrome") if is_mobile && safari.is_safari() && opera.is("OPR", 4) => ("Opera Mobile", opera.version),
+        ([safari, opera], "Chrome") if is_mobile && safari.is_safari() && opera.is("OPR", 4) => {
+            ("Opera Mobile", opera.version)
+        }
         _ => return None,
     };
     Some(answer(browser, version, comment, device))
@@ -252,6 +263,12 @@ fn apple_mobile(comment: &Comment<'_>, products: &[Product<'_>]) -> Option<Agent
         [mobile] if mobile.is_apple_build() => ("Mobile Safari UI/WKWebView", "", ""),
         [version, mobile, safari] if version.is_version() && mobile.is_apple_build() && safari.is_safari() => {
             ("Mobile Safari", version.version, version.version)
+        }
+        // Chromium's device emulation keeps its own products under an iPhone's comment.
+        [chrome, mobile, safari]
+            if chrome.is_chrome() && mobile.name == "Mobile" && mobile.version.is_empty() && safari.is_safari() =>
+        {
+            ("Chrome Mobile", chrome.version, "")
         }
         [product, mobile, safari] if mobile.is_apple_build() && safari.is_safari() => match product.name {
             "CriOS" if versions::is_dotted(product.version, 4..=4) => ("Chrome Mobile iOS", product.version, ""),

@@ -114,8 +114,13 @@ impl UapRules {
 }
 
 fn pattern_set(tag: Tag, rows: &[Row<'_>], ignore_case: impl Fn(&Row<'_>) -> bool) -> Result<PatternSet, RulesError> {
-    let sources = rows.iter().map(|row| Ok((row.need(0)?, ignore_case(row)))).collect::<Result<Vec<_>, RulesError>>()?;
-    PatternSet::new(sources.into_iter()).map_err(|(pattern, BadPattern(reason))| RulesError::Regex { tag, pattern, reason })
+    let sources =
+        rows.iter().map(|row| Ok((row.need(0)?, ignore_case(row)))).collect::<Result<Vec<_>, RulesError>>()?;
+    PatternSet::new(sources.into_iter()).map_err(|(pattern, BadPattern(reason))| RulesError::Regex {
+        tag,
+        pattern,
+        reason,
+    })
 }
 
 /// The fields from `first` on; an empty one counts as absent.

@@ -39,6 +39,12 @@ impl Medium {
         (Medium::Other, "other"),
     ];
 
+    /// The medium's word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Medium::WORDS.iter().find(|(medium, _)| *medium == self).map_or("other", |(_, word)| word)
+    }
+
     fn from_word(word: &str) -> Option<Medium> {
         Medium::WORDS.iter().find(|(_, known)| *known == word).map(|(medium, _)| *medium)
     }

@@ -32,10 +32,7 @@ impl Rules {
     /// # Errors
     /// When the file is missing, or is no pack of this version, or is damaged. Nothing is half loaded.
     pub fn open(path: &Path) -> Result<Arc<Rules>, RulesError> {
-        let bytes = std::fs::read(path).map_err(|source| RulesError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes = std::fs::read(path).map_err(|source| RulesError::Io { path: path.to_owned(), source })?;
         Rules::from_bytes(&bytes)
     }
 
@@ -47,15 +44,17 @@ impl Rules {
         let pack = Pack::parse(bytes)?;
         let uap_rows = |tag| pack.rows(tag).map(|rows| (tag, rows));
         Ok(Arc::new(Rules {
-            uap: UapRules::from_rows([uap_rows(pack::UAP_BROWSERS)?, uap_rows(pack::UAP_SYSTEMS)?, uap_rows(pack::UAP_DEVICES)?])?,
-            bots: BotRules::from_rows((pack::ISBOT, pack.rows(pack::ISBOT)?), (pack::CRAWLERS, pack.rows(pack::CRAWLERS)?))?,
-            country: CountryTable::from_sections(
-                pack.bytes(pack::COUNTRY_V4),
-                pack.bytes(pack::COUNTRY_V6),
-            )
-            .map_err(|_| RulesError::Section {
-                tag: pack::COUNTRY_V4,
-            })?,
+            uap: UapRules::from_rows([
+                uap_rows(pack::UAP_BROWSERS)?,
+                uap_rows(pack::UAP_SYSTEMS)?,
+                uap_rows(pack::UAP_DEVICES)?,
+            ])?,
+            bots: BotRules::from_rows(
+                (pack::ISBOT, pack.rows(pack::ISBOT)?),
+                (pack::CRAWLERS, pack.rows(pack::CRAWLERS)?),
+            )?,
+            country: CountryTable::from_sections(pack.bytes(pack::COUNTRY_V4), pack.bytes(pack::COUNTRY_V6))
+                .map_err(|_| RulesError::Section { tag: pack::COUNTRY_V4 })?,
             sources: SourceTable::from_rows(pack.rows(pack::SOURCES)?)?,
             spam: SpamTable::from_rows(pack.rows(pack::SPAM)?)?,
             info_json: pack.text(pack::INFO)?.to_owned(),
