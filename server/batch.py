@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,8 @@ SEALED_SUFFIX = ".seg"
 ACCEPTED = 0
 """The outcome code of a hit that is a row."""
 
-_SHARD_OFFSET = 12  # segment header, see rust_ext/ingest/src/segment.rs
+_PEEK = struct.Struct("<12xI16xq")
+"""Shard and creation time in the segment header: rust_ext/ingest/src/segment.rs."""
 LedgerEntry = tuple[int, int, int, int, int]
 """(site_id, hour in seconds, outcome code, bot_reasons, count)"""
 
@@ -92,11 +94,14 @@ def targets(form: SchemaForm) -> tuple[Target, Target]:
     return Target(form.events, EVENTS_COLUMNS), Target(form.ledger, LEDGER_COLUMNS)
 
 
-def peek_shard(path: Path) -> int:
-    """The shard in a segment's header, unchecked; 0 when the file is too short. For ordering work, not for sending."""
+def peek(path: Path) -> tuple[int, int]:
+    """(shard, created at in ms) of a segment's header, unchecked; zeros when it is too short. For ordering work."""
     with path.open("rb") as file:
-        head = file.read(_SHARD_OFFSET + 4)
-    return int.from_bytes(head[_SHARD_OFFSET:], "little") if len(head) == _SHARD_OFFSET + 4 else 0
+        head = file.read(_PEEK.size)
+    if len(head) < _PEEK.size:
+        return (0, 0)
+    shard, created_at_ms = _PEEK.unpack(head)
+    return (int(shard), int(created_at_ms))
 
 
 def prepare(path: Path) -> Batch:

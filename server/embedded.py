@@ -180,8 +180,7 @@ class EmbeddedClickHouse:
             self._supervisor.join(STOP_TIMEOUT_S)
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
-        if child.stdin is not None:
-            child.stdin.close()
+        _close_pipe(child)
         try:
             child.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -195,6 +194,7 @@ class EmbeddedClickHouse:
             if self._stopping.is_set():
                 self._end(child)
             status = child.wait()
+            _close_pipe(child)
             if self._stopping.is_set():
                 return
             if status == EXIT_IN_USE:
@@ -228,6 +228,11 @@ class EmbeddedClickHouse:
                 cwd=Path(__file__).resolve().parent.parent,
                 start_new_session=True,  # a terminal's Ctrl-C is for `serve`, which flushes before it stops the store
             )
+
+
+def _close_pipe(child: subprocess.Popen[bytes]) -> None:
+    if child.stdin is not None:
+        child.stdin.close()
 
 
 def _free_port(preferred: int) -> int:

@@ -29,6 +29,7 @@ class Job:
     first_failed_s: float = 0.0
     not_before_s: float = 0.0
     shard: int = 0
+    created_at_ms: int = 0
     backoff: Backoff | None = None
 
 
@@ -51,7 +52,7 @@ class FlushQueue:
         self._make_backoff = make_backoff
         self._lock = threading.Lock()
         self._shards: dict[int, _Shard] = {}
-        self._taken = 0
+        self._taken: set[Job] = set()
 
     def put(self, job: Job) -> None:
         """A segment that has not been tried in this process."""
@@ -68,7 +69,7 @@ class FlushQueue:
                 for position, job in enumerate(shard.waiting):
                     if job.not_before_s <= now_s:
                         del shard.waiting[position]
-                        self._taken += 1
+                        self._taken.add(job)
                         return job
             return None
 
@@ -78,7 +79,7 @@ class FlushQueue:
         Returns for how many seconds.
         """
         with self._lock:
-            self._taken -= 1
+            self._taken.discard(job)
             shard = self._shard(job.shard)
             if only_this:
                 job.backoff = job.backoff or self._make_backoff()
@@ -97,7 +98,7 @@ class FlushQueue:
     def done(self, job: Job, now_s: float, *, stored: bool) -> None:
         """A segment that is gone from here: stored, quarantined, or vanished."""
         with self._lock:
-            self._taken -= 1
+            self._taken.discard(job)
             if stored:
                 shard = self._shard(job.shard)
                 shard.backoff.reset()
@@ -122,7 +123,13 @@ class FlushQueue:
     def pending(self) -> int:
         """Segments that wait or are taken."""
         with self._lock:
-            return self._taken + sum(len(shard.waiting) for shard in self._shards.values())
+            return len(self._taken) + sum(len(shard.waiting) for shard in self._shards.values())
+
+    def oldest_ms(self) -> int | None:
+        """Creation time of the oldest segment that waits or is taken."""
+        with self._lock:
+            waiting = (job.created_at_ms for shard in self._shards.values() for job in shard.waiting)
+            return min([*waiting, *(job.created_at_ms for job in self._taken)], default=None)
 
     def waiting_in(self, folder: OwnedFolder) -> bool:
         """Whether a segment of this folder still waits."""

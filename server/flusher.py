@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from server.batch import Batch, UnreadableSegment, peek_shard, prepare
+from server.batch import Batch, UnreadableSegment, peek, prepare
 from server.flush_queue import FlushQueue, Job
 from server.quarantine import Quarantine
 from server.retry import DOUBTFUL_ATTEMPTS, Failure, Verdict, classify
@@ -150,12 +150,19 @@ class Flusher:
 
     def is_live(self) -> bool:
         """Whether every thread has shown a sign of life lately. True before `start`."""
-        now_s = time.monotonic()
-        return all(now_s - beat_s < STUCK_AFTER_S for beat_s in list(self._beats.values()))
+        return time.monotonic() - self.moved_at_s() < STUCK_AFTER_S
+
+    def moved_at_s(self) -> float:
+        """Monotonic time of the last sign of life of the thread that is silent longest."""
+        return min(list(self._beats.values()), default=time.monotonic())
 
     def pending(self) -> int:
         """Segments that this process knows of and that are not stored yet."""
         return self._queue.pending()
+
+    def oldest_pending_ms(self) -> int | None:
+        """Creation time of the oldest of them: what was answered before it is stored."""
+        return self._queue.oldest_ms()
 
     def drain(self) -> None:
         """In the caller's thread: send what the source and orphaned folders hold, until nothing can be sent now."""
@@ -196,7 +203,7 @@ class Flusher:
 
     def _put(self, job: Job) -> None:
         with suppress(FileNotFoundError):  # gone already: sending it will say so
-            job.shard = peek_shard(job.path)
+            job.shard, job.created_at_ms = peek(job.path)
         self._queue.put(job)
 
     def _adopt(self, now_s: float) -> bool:

@@ -28,6 +28,8 @@ QUERY_WITH_SAME_ID = 216
 """ClickHouse's code for a query id that is in use: an earlier send of the same segment."""
 TOO_MANY_PARTS = 252
 """ClickHouse's code for a table with too many parts, and for a block with too many partitions."""
+CERTIFICATE_MARK = "CERTIFICATE_VERIFY_FAILED"
+"""OpenSSL's name of a certificate that nobody vouches for; the driver turns the exception into a NetworkError."""
 
 
 class Verdict(enum.Enum):
@@ -178,8 +180,8 @@ def classify(error: BaseException) -> Failure:
         return Failure(Verdict.SCHEMA, "schema_mismatch", str(error))
     if isinstance(error, EarlierSendRunning):
         return Failure(Verdict.RETRY, "earlier_send_running", str(error), only_this=True)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return Failure(Verdict.SCHEMA, "tls_certificate", str(error))
+    if isinstance(error, ssl.SSLCertVerificationError) or CERTIFICATE_MARK in str(error):
+        return Failure(Verdict.SCHEMA, "tls_certificate", _first_line(error))
     if isinstance(error, driver_errors.NetworkError | driver_errors.SocketTimeoutError | EOFError | OSError):
         return Failure(Verdict.RETRY, "network", _first_line(error))
     if isinstance(error, driver_errors.ServerException):

@@ -39,6 +39,7 @@ def test_the_codes_agree_with_the_drivers_table() -> None:
         (driver_errors.SocketTimeoutError("x"), Verdict.RETRY, "network"),
         (driver_errors.UnexpectedPacketFromServerError("x"), Verdict.RETRY, "unexpected_packet_from_server"),
         (ssl.SSLCertVerificationError("self-signed"), Verdict.SCHEMA, "tls_certificate"),
+        (driver_errors.NetworkError("[SSL: CERTIFICATE_VERIFY_FAILED] x"), Verdict.SCHEMA, "tls_certificate"),
         (SchemaMismatch("x"), Verdict.SCHEMA, "schema_mismatch"),
         (EarlierSendRunning("x"), Verdict.RETRY, "earlier_send_running"),
         (driver_errors.ServerException("new", 99_999), Verdict.DOUBTFUL, "code_99999"),

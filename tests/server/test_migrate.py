@@ -1,0 +1,120 @@
+"""Migrations on a real ClickHouse: idempotent, complete after a cut, and the same columns as the blocks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from core_ext.native import EVENTS_COLUMNS, LEDGER_COLUMNS
+from server.clickhouse_tcp import BlockConnection, canonical_type
+from server.clickhouse_url import ClickHouseAddress
+from server.migrate import SCHEMA_FOLDER, MigrationChanged, SchemaForm, migrate, migrations, pending
+
+
+def columns(address: ClickHouseAddress, table: str) -> list[tuple[str, str]]:
+    connection = BlockConnection(address)
+    rows = connection.select(
+        "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = %(table)s "
+        "ORDER BY position",
+        {"table": table},
+    )
+    connection.close()
+    return [(str(name), canonical_type(str(type_))) for name, type_ in rows]
+
+
+def test_migrating_again_changes_nothing(store_address: ClickHouseAddress) -> None:
+    names = [migration.name for migration in migrations()]
+    assert pending(store_address) == names
+    assert migrate(store_address, SchemaForm()) == names
+    assert migrate(store_address, SchemaForm()) == []
+    assert pending(store_address) == []
+
+
+@pytest.mark.parametrize(("table", "block"), [("events", EVENTS_COLUMNS), ("ledger", LEDGER_COLUMNS)])
+def test_the_tables_have_the_columns_of_the_blocks(
+    store_address: ClickHouseAddress, table: str, block: tuple[tuple[str, str], ...]
+) -> None:
+    migrate(store_address, SchemaForm())
+    assert columns(store_address, table) == [(name, canonical_type(type_)) for name, type_ in block]
+
+
+def test_a_migration_that_was_cut_is_completed(store_address: ClickHouseAddress) -> None:
+    connection = BlockConnection(store_address)
+    first, *_ = migrations()[0].statements(SchemaForm())
+    connection.command(first)
+    connection.close()
+    migrate(store_address, SchemaForm())
+    assert columns(store_address, "ledger")
+
+
+def test_history_may_not_be_edited(store_address: ClickHouseAddress, tmp_path: Path) -> None:
+    migrate(store_address, SchemaForm())
+    for path in SCHEMA_FOLDER.glob("*.sql"):
+        (tmp_path / path.name).write_text(path.read_text() + "\n-- edited\n")
+    with pytest.raises(MigrationChanged, match="was edited"):
+        migrate(store_address, SchemaForm(), tmp_path)
+
+
+def test_durability_follows_the_setting(store_address: ClickHouseAddress) -> None:
+    connection = BlockConnection(store_address)
+    for durability, expected in (("power", 2), ("process", 0)):
+        migrate(store_address, SchemaForm(durability=durability))  # type: ignore[arg-type]
+        (((created),),) = connection.select("SHOW CREATE TABLE events")
+        assert len(re.findall(r"fsync_\w+ = 1", created)) == expected
+    connection.close()
+
+
+def test_the_cluster_form_is_replicated_and_distributed() -> None:
+    statements = [text for migration in migrations() for text in migration.statements(SchemaForm(cluster="stats"))]
+    created = {re.search(r"EXISTS (\w+)", text)[1]: text for text in statements}  # type: ignore[index]
+    assert created.keys() == {"events_local", "ledger_local", "events", "ledger"}
+    for name, text in created.items():
+        assert "ON CLUSTER 'stats'" in text
+        assert ("ReplicatedMergeTree" if name.endswith("_local") else "Distributed('stats'") in text
+    assert not any("$" in text for text in statements)
+
+
+def test_rows_of_a_batch_forget_its_id_after_a_week(store_address: ClickHouseAddress) -> None:
+    migrate(store_address, SchemaForm())
+    connection = BlockConnection(store_address)
+    for days in (1, 8):
+        connection.select(
+            "INSERT INTO events (site_id, hour, retention_class, batch_time, batch_id) "
+            "SELECT 1, toStartOfHour(now()), 1, now() - toIntervalDay(%(days)s), 'x'",
+            {"days": days},
+        )
+    connection.command("OPTIMIZE TABLE events FINAL")
+    assert connection.select("SELECT batch_id FROM events ORDER BY batch_time") == [("",), ("x",)]
+    connection.close()
+
+
+def test_retention_drops_whole_parts_by_class(store_address: ClickHouseAddress) -> None:
+    migrate(store_address, SchemaForm())
+    connection = BlockConnection(store_address)
+    for retention_class in (0, 1, 2, 3):
+        connection.select(
+            "INSERT INTO events (site_id, hour, retention_class, batch_time) "
+            "SELECT number, toStartOfHour(now()) - toIntervalDay(500), %(class)s, now() FROM numbers(3)",
+            {"class": retention_class},
+        )
+    connection.command("OPTIMIZE TABLE events FINAL")
+    assert connection.select("SELECT DISTINCT retention_class FROM events ORDER BY 1") == [(0,), (2,), (3,)]
+    connection.close()
+
+
+def test_old_lines_of_the_ledger_fold_and_keep_their_sum(store_address: ClickHouseAddress) -> None:
+    migrate(store_address, SchemaForm())
+    connection = BlockConnection(store_address)
+    for days, rows in ((1, 5), (9, 1_000), (8, 100)):
+        connection.select(
+            "INSERT INTO ledger SELECT 1, toStartOfHour(toDateTime('2026-11-02 05:00:00', 'UTC')), 'bot', 1, number, "
+            "now() - toIntervalDay(%(days)s), toString(number) FROM numbers(%(rows)s)",
+            {"days": days, "rows": rows},
+        )
+        connection.command("OPTIMIZE TABLE ledger FINAL")
+    ((lines, hits),) = connection.select("SELECT count(), sum(count) FROM ledger")
+    assert hits == sum(range(5)) + sum(range(1_000)) + sum(range(100))
+    assert lines < 12
+    connection.close()
