@@ -165,11 +165,13 @@ impl Delegation {
                             Step::More => return used,
                             Step::End => self.framing = Framing::Done,
                             Step::Data(data) => {
+                                // Up to the limit everything is handed out, so that the cut of the reads does not show.
+                                let allowed_bytes = max_body_bytes.saturating_sub(self.received_bytes);
+                                let allowed = data.get(..usize::try_from(allowed_bytes).unwrap_or(usize::MAX));
+                                self.queued.extend_from_slice(allowed.unwrap_or(data));
                                 self.received_bytes += data.len() as u64;
                                 if self.received_bytes > max_body_bytes {
                                     self.framing = Framing::Rejected(Rejection::BodyTooLarge);
-                                } else {
-                                    self.queued.extend_from_slice(data);
                                 }
                             }
                         }

@@ -143,10 +143,14 @@ fn holds_blank_line(window: &[u8]) -> bool {
         .any(|index| matches!(window.get(index + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..])))
 }
 
-/// Whether the request line ends in `HTTP/<digit>.<digit>`.
+/// Whether the request line is well formed but for an HTTP version that this is not.
 fn names_other_version(input: &[u8]) -> bool {
-    let line = input.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
-    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+    let line = input.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
+    let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));
+    words.next().is_none()
+        && matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 /// Whether CRLF stands before each header line and at the head's end; httparse would also take a bare LF.
