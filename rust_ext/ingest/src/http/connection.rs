@@ -19,9 +19,9 @@
 //! A hit that arrives whole while nothing is buffered is parsed in the caller's slice; only unfinished input is copied.
 //! Buffered heads and bodies are parsed again when they are complete, and not before: trickling costs no more than the bytes.
 use super::answer_queue::{AnswerQueue, GroupId};
-use super::client_address::{ClientAddress, PeerAddress};
+use super::client_address::{ClientAddress, PeerAddress, ProxyTrust};
 use super::delegated::{BodyEvent, DelegatedRequest, Delegation};
-use super::head::{self, BodyLength, Head};
+use super::head::{self, BodyLength, Fields, Head};
 use super::hit::ChunkedHit;
 use super::proxy_protocol::{self, ProxyHeader};
 use super::rejection::Rejection;
@@ -347,8 +347,8 @@ impl Connection {
             self.hold = Some(Hold::Depth);
             return Taken::Nothing;
         }
-        let mut slots = head::header_slots();
-        let head = match head::parse(rest, &mut slots, &self.settings.limits, &self.settings.trust) {
+        let (mut slots, mut fields) = (head::header_slots(), Fields::default());
+        let head = match head::parse(rest, &mut slots, &mut fields, &self.settings.limits, self.believed()) {
             Ok(Some(head)) => head,
             Ok(None) => return Taken::Nothing,
             Err(rejection) => {
@@ -395,13 +395,18 @@ impl Connection {
         }
     }
 
+    /// The trust settings, if they concern this peer.
+    #[inline]
+    pub(super) fn believed(&self) -> Option<&ProxyTrust> {
+        self.peer_is_trusted.then_some(&self.settings.trust)
+    }
+
     /// Who sent this request.
     #[inline]
     pub(super) fn client(&self, head: &Head<'_, '_>) -> ClientAddress {
-        if !(self.peer_is_trusted && head.is_forwarded) {
+        let Some(trust) = self.believed().filter(|_| head.is_forwarded) else {
             return ClientAddress { ip: self.peer };
-        }
-        let trust = &self.settings.trust;
+        };
         let forwarded = head.headers.iter().filter(|header| trust.is_forwarded_header(header.name));
         trust.client_behind(self.peer, forwarded.map(|header| header.value))
     }

@@ -15,10 +15,10 @@ use std::mem::MaybeUninit;
 
 /// Room for header lines; `Limits::max_headers` may only be lower.
 const HEADER_SLOTS: usize = 128;
-/// Uninitialised room for a head's header lines: the caller's stack, 4 KiB that cost nothing.
-pub(super) type HeaderSlots<'a> = [MaybeUninit<Header<'a>>; HEADER_SLOTS];
+/// Room for a head's header lines on the caller's stack: 4 KiB that stay uninitialised.
+pub(super) type HeaderSlots<'input> = [MaybeUninit<Header<'input>>; HEADER_SLOTS];
 
-pub(super) const fn header_slots<'a>() -> HeaderSlots<'a> {
+pub(super) const fn header_slots<'input>() -> HeaderSlots<'input> {
     [const { MaybeUninit::uninit() }; HEADER_SLOTS]
 }
 
@@ -33,7 +33,7 @@ pub(super) enum BodyLength {
 
 /// A complete, valid head.
 #[derive(Debug)]
-pub(super) struct Head<'slots, 'input> {
+pub(super) struct Head<'room, 'input> {
     pub method: &'input str,
     /// Origin-form, scheme and authority of an absolute form removed; may lack the leading `/` only before `?` or for `*`.
     pub target: &'input str,
@@ -44,8 +44,8 @@ pub(super) struct Head<'slots, 'input> {
     /// The authority of an absolute-form target: takes the place of `Host`.
     pub authority: Option<&'input str>,
     pub minor_version: u8,
-    pub headers: &'slots [Header<'input>],
-    pub hit_headers: HitHeaders<'input>,
+    pub headers: &'room [Header<'input>],
+    pub hit_headers: &'room HitHeaders<'input>,
     pub body: BodyLength,
     pub keep_alive: bool,
     pub expects_continue: bool,
@@ -55,13 +55,15 @@ pub(super) struct Head<'slots, 'input> {
     pub bytes: usize,
 }
 
-/// Parses the head at the input's start: `None` while more bytes are needed.
-pub(super) fn parse<'slots, 'input>(
+/// Parses the head at the input's start: `None` while more bytes are needed. `slots` and `fields` are fresh room for its parts;
+/// `trust` is that of a trusted peer.
+pub(super) fn parse<'room, 'input>(
     input: &'input [u8],
-    slots: &'slots mut HeaderSlots<'input>,
+    slots: &'room mut HeaderSlots<'input>,
+    fields: &'room mut Fields<'input>,
     limits: &Limits,
-    trust: &ProxyTrust,
-) -> Result<Option<Head<'slots, 'input>>, Rejection> {
+    trust: Option<&ProxyTrust>,
+) -> Result<Option<Head<'room, 'input>>, Rejection> {
     // RFC 9112 §2.2: one empty line before a request line is ignored (an old client's extra CRLF after a body).
     let (skipped_bytes, input) = match input {
         [b'\r', b'\n', rest @ ..] => (2, rest),
@@ -92,13 +94,13 @@ pub(super) fn parse<'slots, 'input>(
     if bytes > limits.max_head_bytes {
         return Err(Rejection::HeadTooLarge);
     }
-    let headers: &'slots [Header<'input>] = headers;
+    let headers: &'room [Header<'input>] = headers;
     if !ends_lines_with_crlf(input, bytes, headers) {
         return Err(Rejection::Malformed);
     }
     let (target, authority) = split_target(method, full_target)?;
     let (path, query) = split_query(target)?;
-    let fields = Fields::read(headers, minor_version, trust)?;
+    fields.read(headers, minor_version, trust)?;
     if minor_version == 1 && fields.host.is_none() {
         return Err(Rejection::Host);
     }
@@ -110,7 +112,7 @@ pub(super) fn parse<'slots, 'input>(
         authority,
         minor_version,
         headers,
-        hit_headers: fields.hit_headers,
+        hit_headers: &fields.hit_headers,
         body: fields.body_length(minor_version)?,
         keep_alive: fields.keep_alive(minor_version),
         expects_continue: fields.expects_continue,
@@ -198,21 +200,30 @@ fn split_query(target: &str) -> Result<(&[u8], &[u8]), Rejection> {
     }
 }
 
-/// A `Host` value or an authority without user information: never empty, only bytes that RFC 3986 has there.
+/// The bytes that RFC 3986 has in an authority, without user information.
+const HOST_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        let is_punctuation =
+            matches!(byte, b'!' | b'$' | b'&'..=b'.' | b':' | b';' | b'=' | b'[' | b']' | b'_' | b'~' | b'%');
+        #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        {
+            table[byte as usize] = byte.is_ascii_alphanumeric() || is_punctuation;
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// A `Host` value or an authority: never empty.
 fn is_host(value: &[u8]) -> bool {
-    !value.is_empty()
-        && value.iter().all(|byte| {
-            byte.is_ascii_alphanumeric()
-                || matches!(
-                    byte,
-                    b'.' | b'-' | b':' | b'_' | b'[' | b']' | b'~' | b'%' | b'!' | b'$' | b'&'..=b',' | b';' | b'='
-                )
-        })
+    !value.is_empty() && value.iter().all(|byte| HOST_BYTES.get(usize::from(*byte)) == Some(&true))
 }
 
 /// What one pass over the header lines finds.
-#[derive(Default)]
-struct Fields<'a> {
+#[derive(Debug, Default)]
+pub(super) struct Fields<'a> {
     hit_headers: HitHeaders<'a>,
     host: Option<&'a [u8]>,
     content_length: Option<&'a [u8]>,
@@ -223,22 +234,38 @@ struct Fields<'a> {
     is_forwarded: bool,
 }
 
+/// Whether the name is this lower-case one. Setting the letter-case bit is exact for the bytes that a token can hold; eight
+/// of them are compared at once.
+#[inline]
+fn is_named<const N: usize>(header: &Header<'_>, lower: &[u8; N]) -> bool {
+    const CASE_BITS: u64 = 0x2020_2020_2020_2020;
+    if header.name.len() != N {
+        return false;
+    }
+    let (blocks, rest) = header.name.as_bytes().as_chunks::<8>();
+    let (lower_blocks, lower_rest) = lower.as_chunks::<8>();
+    let is_same_block = |(block, lower): (&[u8; 8], &[u8; 8])| {
+        u64::from_ne_bytes(*block) | CASE_BITS == u64::from_ne_bytes(*lower) | CASE_BITS
+    };
+    blocks.iter().zip(lower_blocks).all(is_same_block)
+        && rest.iter().zip(lower_rest).all(|(byte, lower)| byte | 0x20 == lower | 0x20)
+}
+
 /// Sets the field when the name is really this one and none came before it. The caller has compared length and first byte.
 #[inline]
-fn keep<'a>(field: &mut Option<&'a [u8]>, header: &Header<'a>, name: &str) {
-    if field.is_none() && header.name.eq_ignore_ascii_case(name) {
+fn keep<'a, const N: usize>(field: &mut Option<&'a [u8]>, header: &Header<'a>, name: &[u8; N]) {
+    if field.is_none() && is_named(header, name) {
         *field = Some(header.value);
     }
 }
 
 impl<'a> Fields<'a> {
-    fn read(headers: &[Header<'a>], minor_version: u8, trust: &ProxyTrust) -> Result<Fields<'a>, Rejection> {
-        let mut fields = Fields::default();
+    fn read(&mut self, headers: &[Header<'a>], minor_version: u8, trust: Option<&ProxyTrust>) -> Result<(), Rejection> {
         for header in headers {
-            fields.take(header, minor_version)?;
-            fields.is_forwarded |= trust.is_forwarded_header(header.name);
+            self.take(header, minor_version)?;
+            self.is_forwarded |= trust.is_some_and(|trust| trust.is_forwarded_header(header.name));
         }
-        Ok(fields)
+        Ok(())
     }
 
     /// Looks one header line up by its name's length and first letter: one comparison for a known name, none for most others.
@@ -247,56 +274,60 @@ impl<'a> Fields<'a> {
         let hit = &mut self.hit_headers;
         let first = header.name.as_bytes().first().map_or(0, |byte| byte | 0x20);
         match (header.name.len(), first) {
-            (4, b'h') if header.name.eq_ignore_ascii_case("host") => {
+            (4, b'h') if is_named(header, b"host") => {
                 if self.host.is_some() || !is_host(header.value) {
                     return Err(Rejection::Host);
                 }
                 self.host = Some(header.value);
             }
-            (5, b'x') => keep(&mut hit.purpose, header, "x-moz"),
-            (6, b'o') => keep(&mut hit.origin, header, "origin"),
-            (6, b'e') if minor_version == 1 && header.name.eq_ignore_ascii_case("expect") => {
+            (5, b'x') => keep(&mut hit.purpose, header, b"x-moz"),
+            (6, b'o') => keep(&mut hit.origin, header, b"origin"),
+            (6, b'e') if minor_version == 1 && is_named(header, b"expect") => {
                 if !header.value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Rejection::Expectation);
                 }
                 self.expects_continue = true;
             }
-            (7, b'r') => keep(&mut hit.referer, header, "referer"),
-            (7, b'p') => keep(&mut hit.purpose, header, "purpose"),
-            (9, b's') => keep(&mut hit.sec_ch_ua, header, "sec-ch-ua"),
-            (9, b'x') => keep(&mut hit.purpose, header, "x-purpose"),
-            (10, b'u') => keep(&mut hit.user_agent, header, "user-agent"),
-            (10, b'c') if header.name.eq_ignore_ascii_case("connection") => self.take_connection(header.value),
-            (11, b's') => keep(&mut hit.purpose, header, "sec-purpose"),
-            (12, b'c') => keep(&mut hit.content_type, header, "content-type"),
-            (13, b'a') => keep(&mut hit.authorization, header, "authorization"),
-            (13, b'x') => keep(&mut hit.umami_cache, header, "x-umami-cache"),
-            (14, b'c') if header.name.eq_ignore_ascii_case("content-length") => {
+            (7, b'r') => keep(&mut hit.referer, header, b"referer"),
+            (7, b'p') => keep(&mut hit.purpose, header, b"purpose"),
+            (9, b's') => keep(&mut hit.sec_ch_ua, header, b"sec-ch-ua"),
+            (9, b'x') => keep(&mut hit.purpose, header, b"x-purpose"),
+            (10, b'u') => keep(&mut hit.user_agent, header, b"user-agent"),
+            (10, b'c') if is_named(header, b"connection") => self.take_connection(header.value),
+            (11, b's') => keep(&mut hit.purpose, header, b"sec-purpose"),
+            (12, b'c') => keep(&mut hit.content_type, header, b"content-type"),
+            (13, b'a') => keep(&mut hit.authorization, header, b"authorization"),
+            (13, b'x') => keep(&mut hit.umami_cache, header, b"x-umami-cache"),
+            (14, b'c') if is_named(header, b"content-length") => {
                 if self.content_length.is_some_and(|known| known != header.value) {
                     return Err(Rejection::ContentLength);
                 }
                 self.content_length = Some(header.value);
             }
-            (15, b'a') => keep(&mut hit.accept_language, header, "accept-language"),
-            (15, b's') => keep(&mut hit.sec_ch_ua_model, header, "sec-ch-ua-model"),
-            (15, b'x') => keep(&mut hit.debug_request, header, "x-debug-request"),
-            (16, b'c') => keep(&mut hit.content_encoding, header, "content-encoding"),
-            (16, b's') => keep(&mut hit.sec_ch_ua_mobile, header, "sec-ch-ua-mobile"),
-            (17, b't') if header.name.eq_ignore_ascii_case("transfer-encoding") => {
+            (15, b'a') => keep(&mut hit.accept_language, header, b"accept-language"),
+            (15, b's') => keep(&mut hit.sec_ch_ua_model, header, b"sec-ch-ua-model"),
+            (15, b'x') => keep(&mut hit.debug_request, header, b"x-debug-request"),
+            (16, b'c') => keep(&mut hit.content_encoding, header, b"content-encoding"),
+            (16, b's') => keep(&mut hit.sec_ch_ua_mobile, header, b"sec-ch-ua-mobile"),
+            (17, b't') if is_named(header, b"transfer-encoding") => {
                 if self.is_chunked || !header.value.eq_ignore_ascii_case(b"chunked") {
                     return Err(Rejection::TransferEncoding);
                 }
                 self.is_chunked = true;
             }
-            (18, b's') => keep(&mut hit.sec_ch_ua_platform, header, "sec-ch-ua-platform"),
-            (26, b's') => keep(&mut hit.sec_ch_ua_platform_version, header, "sec-ch-ua-platform-version"),
-            (27, b's') => keep(&mut hit.sec_ch_ua_full_version_list, header, "sec-ch-ua-full-version-list"),
+            (18, b's') => keep(&mut hit.sec_ch_ua_platform, header, b"sec-ch-ua-platform"),
+            (26, b's') => keep(&mut hit.sec_ch_ua_platform_version, header, b"sec-ch-ua-platform-version"),
+            (27, b's') => keep(&mut hit.sec_ch_ua_full_version_list, header, b"sec-ch-ua-full-version-list"),
             _ => {}
         }
         Ok(())
     }
 
     fn take_connection(&mut self, value: &[u8]) {
+        if value == b"keep-alive" {
+            self.says_keep_alive = true; // what every browser sends
+            return;
+        }
         for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             self.says_close |= option.eq_ignore_ascii_case(b"close");
             self.says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");

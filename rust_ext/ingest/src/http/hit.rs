@@ -5,7 +5,7 @@
 use super::chunked::{ChunkedDecoder, Step};
 use super::connection::{Connection, State, Taken, Turn};
 use super::endpoint::Endpoint;
-use super::head::{self, BodyLength, Head};
+use super::head::{self, BodyLength, Fields, Head};
 use super::rejection::Rejection;
 use super::response::{Answers, CONTINUE, Reply};
 use super::{HitHandler, HitOutcome, HitRequest};
@@ -111,8 +111,8 @@ impl Connection {
         finish: impl FnOnce(&mut Connection, &Head<'_, '_>, Endpoint, &[u8], &mut Turn<'_, H>),
     ) {
         let State::ChunkedHit(hit) = std::mem::replace(&mut self.state, State::Head) else { return };
-        let mut slots = head::header_slots();
-        let parsed = head::parse(&hit.head, &mut slots, &self.settings.limits, &self.settings.trust);
+        let (mut slots, mut fields) = (head::header_slots(), Fields::default());
+        let parsed = head::parse(&hit.head, &mut slots, &mut fields, &self.settings.limits, self.believed());
         match parsed.map(|head| head.and_then(|head| Some((self.settings.endpoints.lookup(head.path)?, head)))) {
             Ok(Some((endpoint, head))) => finish(self, &head, endpoint, &hit.body, turn),
             Ok(None) | Err(_) => self.reject(Rejection::Malformed, turn.now_ms), // it was valid when it came
@@ -179,6 +179,6 @@ impl Connection {
 
     #[inline]
     fn hit_request<'a>(&self, head: &Head<'_, 'a>, endpoint: Endpoint, body: &'a [u8], reply: Reply) -> HitRequest<'a> {
-        HitRequest { endpoint, query: head.query, body, headers: head.hit_headers, client: self.client(head), reply }
+        HitRequest { endpoint, query: head.query, body, headers: *head.hit_headers, client: self.client(head), reply }
     }
 }

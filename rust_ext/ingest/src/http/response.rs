@@ -23,6 +23,9 @@ const JSON: &str = "Content-Type: application/json\r\n";
 const CORS: &str = "Access-Control-Allow-Origin: *\r\n";
 const CORS_EXPOSE: &str = "Access-Control-Expose-Headers: X-Footfall-Dropped, X-Plausible-Dropped\r\n";
 const NOT_CACHED: &str = "Cache-Control: no-store, no-cache, max-age=0, must-revalidate\r\nPragma: no-cache\r\n";
+const ACCEPTED_START: &[u8] = b"HTTP/1.1 202 Accepted\r\nDate: ";
+const ACCEPTED_END: &[u8] = b"\r\nContent-Type: text/plain; charset=utf-8\r\nAccess-Control-Allow-Origin: *\r\n\
+    Content-Length: 2\r\n\r\nok";
 /// Umami's tracker sends the first four; the others are ours and Plausible's. A day is what browsers cap `Max-Age` at.
 const PREFLIGHT: &str = "Access-Control-Allow-Headers: content-type, x-umami-cache, x-umami-website-id, x-umami-hostname, \
     authorization, x-debug-request\r\nAccess-Control-Max-Age: 86400\r\n";
@@ -120,7 +123,20 @@ impl Answers {
     }
 
     /// 202 `ok`: Plausible's answer to a stored event.
+    #[inline]
     pub fn event_accepted(&self, reply: Reply, out: &mut Vec<u8>) {
+        if matches!(reply, Reply { persistence: Persistence::Implied, head: false }) {
+            // The one answer that nearly every hit gets: three copies of known length. A test compares it with the other path.
+            out.reserve(ACCEPTED_START.len() + DATE_BYTES + ACCEPTED_END.len());
+            out.extend_from_slice(ACCEPTED_START);
+            out.extend_from_slice(&self.date);
+            out.extend_from_slice(ACCEPTED_END);
+        } else {
+            self.event_accepted_in_parts(reply, out);
+        }
+    }
+
+    fn event_accepted_in_parts(&self, reply: Reply, out: &mut Vec<u8>) {
         self.write(reply, "HTTP/1.1 202 Accepted\r\n", &[TEXT, CORS], b"ok", out);
     }
 
@@ -331,5 +347,27 @@ fn reason_phrase(status: u16) -> &'static str {
         500 => "Internal Server Error",
         503 => "Service Unavailable",
         _ => "", // RFC 9112 §4: the phrase may be absent, the space before it may not
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_to_202_writes_the_same() {
+        let answers = Answers::at(784_111_777_000);
+        let reply = Reply::new(1, true, false);
+        let (mut short, mut long) = (Vec::new(), Vec::new());
+        answers.event_accepted(reply, &mut short);
+        answers.event_accepted_in_parts(reply, &mut long);
+        assert_eq!(String::from_utf8_lossy(&short), String::from_utf8_lossy(&long));
+    }
+
+    #[test]
+    fn decimal_numbers() {
+        for value in [0, 7, 10, 4_294_967_295, u64::MAX] {
+            assert_eq!(decimal(value, &mut [0; MAX_DIGITS]), value.to_string());
+        }
     }
 }
