@@ -1,8 +1,9 @@
 //! Invariant: however a connection's bytes are cut into reads, and whenever its groups are committed, the same hits and
-//! requests come out and the same answers leave; the answers are well formed; nothing panics.
+//! requests come out and the same answers leave; when every commit fails, as many answers leave; all are well formed;
+//! nothing panics.
 //!
-//! The first two bytes choose the peer's trust and the cuts; the rest is what the peer sends, where a byte from 0xE0 stands for
-//! one of `WORDS`, so that the fuzzer writes whole requests from its first second on.
+//! The first two bytes choose the peer's trust and the cuts; the rest is what the peer sends, where a byte from 0xE0
+//! stands for one of `WORDS`, so that the fuzzer writes whole requests from its first second on.
 #![no_main]
 #[path = "../../ingest/tests/http/driver.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
@@ -83,7 +84,9 @@ fuzz_target!(|data: &[u8]| {
     let peer = if choice & 1 == 0 { "192.0.2.9" } else { "10.0.0.1" };
     let settings = settings(choice & 2 != 0);
     let whole = run(settings.clone(), peer, Pace::Eager, [&input[..]]);
-    statuses(&whole.written);
+    let failed = run(settings.clone(), peer, Pace::Failing, [&input[..]]);
+    assert_eq!(failed.events, whole.events);
+    assert_eq!(statuses(&failed.written).len(), statuses(&whole.written).len());
     let piece_bytes = usize::from(*cut).max(1);
     for pace in [Pace::Eager, Pace::Lazy] {
         assert_eq!(run(settings.clone(), peer, pace, input.chunks(1)), whole, "bytewise, {pace:?}");

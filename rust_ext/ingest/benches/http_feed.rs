@@ -1,7 +1,7 @@
 //! What one beacon costs in `http::Connection`: parse, framing, header lookup, answer, release. No payload, no spool.
 //!
-//! Run: `cargo bench -p footfall-ingest --bench http_feed`. All rows come from one run on one CPU, interleaved, best of the
-//! rounds; httparse alone on the same bytes is the yardstick, so compare ratios, not nanoseconds.
+//! Run: `cargo bench -p footfall-ingest --bench http_feed`. All rows come from one run on one CPU, interleaved, best of
+//! the rounds; httparse alone on the same bytes is the yardstick, so compare ratios, not nanoseconds.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a benchmark fails by panicking")]
 use footfall_ingest::http::{
     Answers, Connection, HitHandler, HitOutcome, HitRequest, HttpSettings, PeerAddress, ProxyTrust,
@@ -96,7 +96,9 @@ fn httparse_alone(data: &[u8]) -> usize {
 }
 
 fn main() {
-    assert!(!cfg!(debug_assertions), "a debug build's figures mean nothing");
+    if cfg!(debug_assertions) {
+        panic!("a debug build's figures mean nothing");
+    }
     pin_to_one_cpu();
     let direct = beacon("");
     let forwarded = beacon("X-Forwarded-For: 203.0.113.5, 10.2.3.4\r\n");

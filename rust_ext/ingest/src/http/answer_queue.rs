@@ -14,7 +14,8 @@ use std::collections::VecDeque;
 /// A group of records that is committed, or fails, as one. The caller numbers them.
 pub type GroupId = u64;
 
-/// A drained queue keeps a buffer of up to this size: some twenty answers, small beside the connection's socket buffers.
+/// A drained queue keeps a buffer of up to this size: some twenty answers, small beside the connection's socket
+/// buffers.
 const KEPT_CAPACITY_BYTES: usize = 8 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,9 +5,9 @@
 //! body  = *chunk last *( name ":" value CRLF ) CRLF
 //! ```
 //!
-//! Sizes without digits, with signs, blanks or more than 16 digits, bare CR or LF anywhere, a wrong byte after the data, and
-//! over-long extensions or trailers end the connection: each of them has been read differently by two servers in a row.
-//! Extensions and trailers are checked, counted and dropped.
+//! Sizes without digits, with signs, blanks or more than 16 digits, bare CR or LF anywhere, a wrong byte after the
+//! data, and over-long extensions or trailers end the connection: each of them has been read differently by two servers
+//! in a row. Extensions and trailers are checked, counted and dropped.
 use super::rejection::Rejection;
 use super::response::is_token_byte;
 
@@ -56,7 +56,8 @@ impl ChunkedDecoder {
         ChunkedDecoder { state: State::Size { digits: 0 }, remaining_bytes: 0, extra_bytes: 0 }
     }
 
-    /// Reads up to the next piece of the body, of at most `max_data_bytes`. Returns the input bytes used and the finding.
+    /// Reads up to the next piece of the body, of at most `max_data_bytes`. Returns the input bytes used and the
+    /// finding.
     ///
     /// # Errors
     /// The body is malformed. The decoder must not be used afterwards.

@@ -2,9 +2,10 @@
 //!
 //! Rules:
 //!
-//! * A forwarded header counts only when the peer itself lies in a trusted network. Anyone else can write what they like.
-//! * In a list header (`X-Forwarded-For`) proxies append on the right, so the client is the rightmost entry that is not a
-//!   trusted proxy. Everything left of it is hearsay.
+//! * A forwarded header counts only when the peer itself lies in a trusted network. Anyone else can write what they
+//!   like.
+//! * In a list header (`X-Forwarded-For`) proxies append on the right, so the client is the rightmost entry that is not
+//!   a trusted proxy. Everything left of it is hearsay.
 //! * An entry that is no address ends the walk: the client is then the last proxy that was understood.
 //! * A single-value header (`CF-Connecting-IP`) counts only when it occurs once and is an address.
 //! * IPv4-mapped IPv6 addresses are the IPv4 address, so that one visitor is one address on dual-stack sockets.
@@ -146,7 +147,8 @@ impl std::fmt::Display for TrustError {
 impl std::error::Error for TrustError {}
 
 impl ProxyTrust {
-    /// Trusts these networks' word in this header; with `proxy_protocol` their connections must open with a PROXY header.
+    /// Trusts these networks' word in this header; with `proxy_protocol` their connections must open with a PROXY
+    /// header.
     ///
     /// # Errors
     /// A network or the header's name is not one.

@@ -13,11 +13,13 @@
 //!                                                       is_closing: write what is ready, then close
 //! ```
 //!
-//! Ordering: a delegated request surfaces only when every earlier answer has been handed out, and no later request is looked
-//! at until [`Connection::finish_delegated`]. So the application may write to the socket whenever it has a request.
+//! Ordering: a delegated request surfaces only when every earlier answer has been handed out, and no later request is
+//! looked at until [`Connection::finish_delegated`]. So the application may write to the socket whenever it has a
+//! request.
 //!
 //! A hit that arrives whole while nothing is buffered is parsed in the caller's slice; only unfinished input is copied.
-//! Buffered heads and bodies are parsed again when they are complete, and not before: trickling costs no more than the bytes.
+//! Buffered heads and bodies are parsed again when they are complete, and not before: trickling costs no more than the
+//! bytes.
 use super::answer_queue::{AnswerQueue, GroupId};
 use super::client_address::{ClientAddress, PeerAddress, ProxyTrust};
 use super::delegated::{BodyEvent, DelegatedRequest, Delegation};
@@ -35,7 +37,8 @@ const KEPT_CAPACITY_BYTES: usize = 4 * 1024;
 /// What there is to do for a connection after a call. All but `logged_hits` describe the present state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Hits that this call appended to the open group. If there are any, call `mark_group` before that group is handed over.
+    /// Hits that this call appended to the open group. If there are any, call `mark_group` before that group is handed
+    /// over.
     pub logged_hits: usize,
     /// `take_ready` has bytes for the socket.
     pub is_ready: bool,
@@ -180,7 +183,8 @@ impl Connection {
         self.answers.mark_group(group);
     }
 
-    /// The group's commit ended: its answers, or as many 503 if it failed, are appended to `out` as far as their turn has come.
+    /// The group's commit ended: its answers, or as many 503 if it failed, are appended to `out` as far as their turn
+    /// has come.
     pub fn release(&mut self, group: GroupId, committed: bool, now_ms: i64, out: &mut Vec<u8>) -> Progress {
         self.answers.resolve(group, committed);
         self.take_ready(now_ms, out);
@@ -201,8 +205,8 @@ impl Connection {
         }
     }
 
-    /// What the body of the application's request has to offer. After a chunk, look at [`Connection::progress`]: the rest of
-    /// the body may be buffered (`wants_resume`).
+    /// What the body of the application's request has to offer. After a chunk, look at [`Connection::progress`]: the
+    /// rest of the body may be buffered (`wants_resume`).
     pub fn take_body(&mut self) -> BodyEvent {
         match &mut self.state {
             State::Delegated(delegation) => delegation.take_body(self.input_ended),
@@ -262,7 +266,8 @@ impl Connection {
         Some(self.waiting_since_ms.saturating_add(allowance_ms))
     }
 
-    /// The deadline has passed: a request under way is answered 408, an idle connection just closes. Does nothing before it.
+    /// The deadline has passed: a request under way is answered 408, an idle connection just closes. Does nothing
+    /// before it.
     pub fn expire(&mut self, now_ms: i64) -> Progress {
         if self.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms) {
             match &mut self.state {
@@ -424,15 +429,16 @@ impl Connection {
         self.input = Vec::new();
     }
 
-    /// Whether the input, of which `old_bytes` were looked at before, can give nothing new. Keeps trickled requests cheap.
+    /// Whether the input, of which `old_bytes` were looked at before, can give nothing new. Keeps trickled requests
+    /// cheap.
     fn must_wait(&self, old_bytes: usize) -> bool {
         let limits = &self.settings.limits;
         match (&self.state, self.hold) {
             (State::Head, Some(Hold::Depth)) => self.answers.answers() >= limits.max_pipelined,
             (State::Head, Some(Hold::Order)) => !self.answers.is_empty(),
             (State::Head, None) => {
-                // A verdict needs a line end, the first bytes (up to one CRLF and a letter), or one byte over a limit; the
-                // limits count from the first byte after that CRLF.
+                // A verdict needs a line end, the first bytes (up to one CRLF and a letter), or one byte over a limit;
+                // the limits count from the first byte after that CRLF.
                 let passes = |limit_bytes: usize| old_bytes < limit_bytes + 2 && self.input.len() >= limit_bytes;
                 let new = self.input.get(old_bytes..).unwrap_or_default();
                 old_bytes > 2
@@ -466,5 +472,69 @@ impl Connection {
             self.waiting = waiting;
             self.waiting_since_ms = now_ms;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::super::{Answers, HitOutcome, HitRequest};
+    use super::*;
+
+    /// Remembers where the last body lay.
+    struct Witness {
+        body_at: *const u8,
+    }
+
+    impl HitHandler for Witness {
+        fn hit(&mut self, request: &HitRequest<'_>, now_ms: i64, answer: &mut Vec<u8>) -> HitOutcome {
+            self.body_at = request.body.as_ptr();
+            Answers::at(now_ms).event_accepted(request.reply, answer);
+            HitOutcome::Logged
+        }
+
+        fn hit_too_large(&mut self, request: &HitRequest<'_>, now_ms: i64, answer: &mut Vec<u8>) -> HitOutcome {
+            Answers::at(now_ms).body_too_large(request.reply, answer);
+            HitOutcome::Logged
+        }
+    }
+
+    const HIT: &[u8] = b"POST /api/event HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+
+    fn connection() -> (Connection, Witness) {
+        let peer = PeerAddress::parse("192.0.2.9", 1).unwrap();
+        (Connection::new(Arc::default(), peer, 0), Witness { body_at: std::ptr::null() })
+    }
+
+    #[test]
+    fn a_whole_hit_is_handled_in_the_callers_slice() {
+        let (mut connection, mut witness) = connection();
+        assert_eq!(connection.feed(HIT, 0, &mut witness).logged_hits, 1);
+        assert!(HIT.as_ptr_range().contains(&witness.body_at));
+        assert_eq!(connection.input.capacity(), 0);
+        connection.feed(&HIT[..9], 0, &mut witness);
+        assert_eq!(connection.feed(&HIT[9..], 0, &mut witness).logged_hits, 1);
+        assert!(!HIT.as_ptr_range().contains(&witness.body_at) && connection.input.is_empty());
+    }
+
+    #[test]
+    fn an_unfinished_line_is_not_parsed_again() {
+        let (mut connection, mut witness) = connection();
+        let waited = |connection: &mut Connection, data: &[u8]| {
+            let old_bytes = connection.input.len();
+            connection.input.extend_from_slice(data);
+            let must_wait = connection.must_wait(old_bytes);
+            connection.input.truncate(old_bytes);
+            must_wait
+        };
+        connection.feed(b"GET /", 0, &mut witness);
+        assert!(waited(&mut connection, b"hit.gif"));
+        assert!(!waited(&mut connection, b"hit.gif HTTP/1.1\r\n"));
+        assert!(!waited(&mut connection, &[b'x'; 8_192]));
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection>() <= 256, "{}", size_of::<Connection>());
     }
 }

@@ -13,8 +13,8 @@ pub struct DelegatedRequest {
     pub target: String,
     /// 0 or 1.
     pub minor_version: u8,
-    /// Names and values in the order sent. Exactly one valid `Host` in HTTP/1.1; an absolute-form target's authority has
-    /// taken its place.
+    /// Names and values in the order sent. Exactly one valid `Host` in HTTP/1.1; an absolute-form target's authority
+    /// has taken its place.
     pub headers: Vec<(String, Vec<u8>)>,
     /// Who sent it, after the trusted-proxy rules.
     pub client: ClientAddress,

@@ -1,6 +1,7 @@
 //! Which paths take hits.
 //!
-//! The default paths are those that the peers' trackers call. Operators add aliases, because ad-blockers know the defaults.
+//! The default paths are those that the peers' trackers call. Operators add aliases, because ad-blockers know the
+//! defaults.
 
 /// The API that a hit speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

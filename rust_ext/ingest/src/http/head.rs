@@ -1,10 +1,10 @@
 //! One request head: syntax by httparse, then everything that decides where the request ends and who takes it.
 //!
-//! httparse already refuses control bytes, blanks before a colon, folded lines and bare CR. It lets a bare LF end a line; that
-//! is refused here, because a proxy in front may not have seen a line end there.
+//! httparse already refuses control bytes, blanks before a colon, folded lines and bare CR. It lets a bare LF end a
+//! line; that is refused here, because a proxy in front may not have seen a line end there.
 //!
-//! A head is judged only when all of it has arrived, or when it is over a limit, so that the verdict does not depend on how
-//! the bytes were cut.
+//! A head is judged only when all of it has arrived, or when it is over a limit, so that the verdict does not depend on
+//! how the bytes were cut.
 use super::HitHeaders;
 use super::client_address::ProxyTrust;
 use super::limits::Limits;
@@ -35,7 +35,8 @@ pub(super) enum BodyLength {
 #[derive(Debug)]
 pub(super) struct Head<'room, 'input> {
     pub method: &'input str,
-    /// Origin-form, scheme and authority of an absolute form removed; may lack the leading `/` only before `?` or for `*`.
+    /// Origin-form, scheme and authority of an absolute form removed; may lack the leading `/` only before `?` or for
+    /// `*`.
     pub target: &'input str,
     /// The target up to `?`; never empty.
     pub path: &'input [u8],
@@ -55,8 +56,8 @@ pub(super) struct Head<'room, 'input> {
     pub bytes: usize,
 }
 
-/// Parses the head at the input's start: `None` while more bytes are needed. `slots` and `fields` are fresh room for its parts;
-/// `trust` is that of a trusted peer.
+/// Parses the head at the input's start: `None` while more bytes are needed. `slots` and `fields` are fresh room for
+/// its parts; `trust` is that of a trusted peer.
 pub(super) fn parse<'room, 'input>(
     input: &'input [u8],
     slots: &'room mut HeaderSlots<'input>,
@@ -234,8 +235,8 @@ pub(super) struct Fields<'a> {
     is_forwarded: bool,
 }
 
-/// Whether the name is this lower-case one. Setting the letter-case bit is exact for the bytes that a token can hold; eight
-/// of them are compared at once.
+/// Whether the name is this lower-case one. Setting the letter-case bit is exact for the bytes that a token can hold;
+/// eight of them are compared at once.
 #[inline]
 fn is_named<const N: usize>(header: &Header<'_>, lower: &[u8; N]) -> bool {
     const CASE_BITS: u64 = 0x2020_2020_2020_2020;
@@ -251,7 +252,8 @@ fn is_named<const N: usize>(header: &Header<'_>, lower: &[u8; N]) -> bool {
         && rest.iter().zip(lower_rest).all(|(byte, lower)| byte | 0x20 == lower | 0x20)
 }
 
-/// Sets the field when the name is really this one and none came before it. The caller has compared length and first byte.
+/// Sets the field when the name is really this one and none came before it. The caller has compared length and first
+/// byte.
 #[inline]
 fn keep<'a, const N: usize>(field: &mut Option<&'a [u8]>, header: &Header<'a>, name: &[u8; N]) {
     if field.is_none() && is_named(header, name) {
@@ -268,7 +270,8 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// Looks one header line up by its name's length and first letter: one comparison for a known name, none for most others.
+    /// Looks one header line up by its name's length and first letter: one comparison for a known name, none for most
+    /// others.
     #[inline]
     fn take(&mut self, header: &Header<'a>, minor_version: u8) -> Result<(), Rejection> {
         let hit = &mut self.hit_headers;

@@ -1,7 +1,7 @@
 //! The part of a connection that takes hits: wait for the whole body, hand both to the handler, queue the answer.
 //!
-//! A hit with `Content-Length` is left in the input until it is complete and then handled in place. A chunked one, which
-//! browsers never send, is decoded as it comes; its head is kept and parsed again at the end.
+//! A hit with `Content-Length` is left in the input until it is complete and then handled in place. A chunked one,
+//! which browsers never send, is decoded as it comes; its head is kept and parsed again at the end.
 use super::chunked::{ChunkedDecoder, Step};
 use super::connection::{Connection, State, Taken, Turn};
 use super::endpoint::Endpoint;
@@ -119,8 +119,8 @@ impl Connection {
         }
     }
 
-    /// Sends `100 Continue` once to a client that waits for it. Always when asked, whether or not the body is already here:
-    /// then the answers do not depend on how the bytes were cut.
+    /// Sends `100 Continue` once to a client that waits for it. Always when asked, whether or not the body is already
+    /// here: then the answers do not depend on how the bytes were cut.
     fn announce(&mut self, head: &Head<'_, '_>, has_body: bool) {
         if head.expects_continue && has_body && !self.continue_sent {
             self.answers.push_interim(CONTINUE);

@@ -1,8 +1,8 @@
 //! HTTP/1.1 for hits, without I/O: bytes in, answers out.
 //!
-//! [`Connection`] is fed what the socket read. Each complete hit in it goes to the [`HitHandler`] at once, parsed in place;
-//! every other request surfaces as a [`DelegatedRequest`] for the ordinary web application. This module knows nothing of
-//! payloads, sites or segments.
+//! [`Connection`] is fed what the socket read. Each complete hit in it goes to the [`HitHandler`] at once, parsed in
+//! place; every other request surfaces as a [`DelegatedRequest`] for the ordinary web application. This module knows
+//! nothing of payloads, sites or segments.
 //!
 //! ```text
 //! feed(bytes) ─┬─ head.rs ── a hit ──▶ HitHandler ──▶ answer ──▶ answer_queue.rs ── commit ──▶ take_ready(out)
@@ -14,7 +14,8 @@
 //!
 //! * How the bytes are cut into reads never changes what is handled, nor what is answered.
 //! * Answers leave in the order of their requests. An answer whose records wait for a commit holds back all later ones.
-//! * A request's framing is never guessed: whatever two parsers could read differently is refused and the connection closed.
+//! * A request's framing is never guessed: whatever two parsers could read differently is refused and the connection
+//!   closed.
 //! * No input panics; what a connection may hold is bounded by [`Limits`].
 mod answer_queue;
 mod chunked;
@@ -29,26 +30,17 @@ mod limits;
 mod proxy_protocol;
 mod rejection;
 pub mod response;
+mod settings;
 
 pub use answer_queue::GroupId;
 pub use client_address::{ClientAddress, Network, PeerAddress, ProxyTrust, TrustError};
 pub use connection::{Connection, Progress, Waiting};
 pub use delegated::{BodyEvent, DelegatedRequest};
-pub use endpoint::{Endpoint, EndpointTable};
+pub use endpoint::{AliasError, Endpoint, EndpointTable};
 pub use limits::Limits;
 pub use rejection::Rejection;
 pub use response::{Answers, Reply};
-
-/// What every connection of a process shares.
-#[derive(Debug, Clone, Default)]
-pub struct HttpSettings {
-    /// Sizes, counts and deadlines.
-    pub limits: Limits,
-    /// Which paths take hits.
-    pub endpoints: EndpointTable,
-    /// Whose word about the client's address is believed.
-    pub trust: ProxyTrust,
-}
+pub use settings::{HttpOptions, HttpSettings, SettingsError};
 
 /// One complete hit. Everything borrows from the read buffer.
 #[derive(Debug, Clone, Copy)]
@@ -103,7 +95,8 @@ pub enum HitOutcome {
 
 /// Takes hits. Implemented by the pipeline.
 pub trait HitHandler {
-    /// Takes one hit and appends exactly one complete HTTP answer to `answer`, written by [`Answers`] with `request.reply`.
+    /// Takes one hit and appends exactly one complete HTTP answer to `answer`, written by [`Answers`] with
+    /// `request.reply`.
     fn hit(&mut self, request: &HitRequest<'_>, now_ms: i64, answer: &mut Vec<u8>) -> HitOutcome;
 
     /// A hit's body is over `Limits::max_hit_body_bytes`; `request.body` is empty. Leaves a short record if it can and

@@ -1,11 +1,12 @@
-//! Why a request was refused before anyone saw it. Each refusal is answered once and closes the connection: after a framing
-//! error nobody can say where the next request starts.
+//! Why a request was refused before anyone saw it. Each refusal is answered once and closes the connection: after a
+//! framing error nobody can say where the next request starts.
 use super::response::{Answers, Reply};
 
 /// A refused request. Consumes the rest of the connection's input; never retriable on the same connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rejection {
-    /// Not HTTP/1.1 syntax: request line, header line, line ends, control bytes, obsolete folding, blank before a colon.
+    /// Not HTTP/1.1 syntax: request line, header line, line ends, control bytes, obsolete folding, blank before a
+    /// colon.
     Malformed,
     /// The HTTP/2 preface on a cleartext HTTP/1.1 port.
     Http2Preface,

@@ -1,11 +1,11 @@
 //! Every answer that leaves without the web application, as complete bytes.
 //!
 //! An answer is a status line, `Date`, fixed header lines, `Content-Length`, `Connection` and the body, appended to the
-//! caller's buffer from constants: no formatting on the hot path. [`Answers`] is cheap to make and holds only the formatted
-//! date; the pipeline keeps one and calls [`Answers::refresh`] with each tick's time.
+//! caller's buffer from constants: no formatting on the hot path. [`Answers`] is cheap to make and holds only the
+//! formatted date; the pipeline keeps one and calls [`Answers::refresh`] with each tick's time.
 //!
-//! Values that come from outside pass through [`Answers::custom`], which refuses CR, LF and NUL; all other header bytes are
-//! constants of this module.
+//! Values that come from outside pass through [`Answers::custom`], which refuses CR, LF and NUL; all other header bytes
+//! are constants of this module.
 use super::date::{DATE_BYTES, imf_fixdate};
 use super::endpoint::Endpoint;
 use crate::drop_reason::Outcome;
@@ -87,8 +87,8 @@ impl Reply {
     }
 }
 
-/// A header that [`Answers::custom`] must not send: a name that is not a token or that frames the answer, or a value with
-/// CR, LF or NUL. Nothing was written.
+/// A header that [`Answers::custom`] must not send: a name that is not a token or that frames the answer, or a value
+/// with CR, LF or NUL. Nothing was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnsafeHeader;
 
@@ -126,7 +126,8 @@ impl Answers {
     #[inline]
     pub fn event_accepted(&self, reply: Reply, out: &mut Vec<u8>) {
         if matches!(reply, Reply { persistence: Persistence::Implied, head: false }) {
-            // The one answer that nearly every hit gets: three copies of known length. A test compares it with the other path.
+            // The one answer that nearly every hit gets: three copies of known length. A test compares it with the
+            // other path.
             out.reserve(ACCEPTED_START.len() + DATE_BYTES + ACCEPTED_END.len());
             out.extend_from_slice(ACCEPTED_START);
             out.extend_from_slice(&self.date);
@@ -168,7 +169,8 @@ impl Answers {
         }
     }
 
-    /// 200 with the GIF, never cached; a mail client or browser shows it whatever happened, so a drop stands in the header only.
+    /// 200 with the GIF, never cached; a mail client or browser shows it whatever happened, so a drop stands in the
+    /// header only.
     pub fn gif(&self, reply: Reply, dropped: Option<Outcome>, out: &mut Vec<u8>) {
         const TYPE: &str = "Content-Type: image/gif\r\n";
         match dropped {

@@ -40,12 +40,25 @@ fn assert_cut_free(input: &[u8], sizes: &[usize]) {
     }
 }
 
+/// The same input with every commit failing: the same events, and each answer of a logged hit is a 503 in its place.
+fn assert_failures_in_place(input: &[u8]) {
+    let committed = whole(input);
+    let failed = run(settings(), "192.0.2.9", Pace::Failing, [input]);
+    assert_eq!((&failed.events, failed.closed_itself), (&committed.events, committed.closed_itself));
+    let [committed, failed] = [statuses(&committed.written), statuses(&failed.written)];
+    assert_eq!(committed.len(), failed.len(), "{committed:?} {failed:?}");
+    for (committed, failed) in committed.into_iter().zip(failed) {
+        assert!(failed == committed || (failed == 503 && matches!(committed, 200 | 202 | 413)), "{committed} {failed}");
+    }
+}
+
 #[test]
 fn every_cut_in_two_gives_the_same() {
     let input = b"\r\nPOST /api/event HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\
         POST /api/send HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n2\r\nhi\r\n0\r\n\r\n\
         GET /page HTTP/1.1\r\nHost: a\r\n\r\n\
-        POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n20\r\n01234567890123456789012345678901\r\n0\r\n\r\n\
+        POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n\
+        20\r\n01234567890123456789012345678901\r\n0\r\n\r\n\
         GET /hit.gif HTTP/1.0\r\nConnection: keep-alive\r\n\r\nOPTIONS /hit.gif HTTP/1.1\r\nHost: a\r\n\r\n\
         GET /hit.gif HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /late HTTP/1.1\r\n";
     let expected = whole(input);
@@ -122,6 +135,7 @@ proptest! {
         sizes in proptest::collection::vec(0_usize..80, 0..8),
     ) {
         assert_cut_free(requests.concat().as_bytes(), &sizes);
+        assert_failures_in_place(requests.concat().as_bytes());
     }
 
     #[test]
@@ -140,16 +154,21 @@ proptest! {
 
     /// Valid requests come out as they went in, whatever surrounds them.
     #[test]
-    fn hits_come_out_as_they_went_in(bodies in proptest::collection::vec("[a-z{}\":,]{0,30}", 1..20), chunk_bytes in 1_usize..9) {
+    fn hits_come_out_as_they_went_in(
+        bodies in proptest::collection::vec("[a-z{}\":,]{0,30}", 1..20),
+        chunk_bytes in 1_usize..9,
+    ) {
         let mut input = String::new();
         for (index, body) in bodies.iter().enumerate() {
             input.push_str("POST /api/event HTTP/1.1\r\nHost: a\r\n");
             if index % 2 == 0 {
                 input.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
             } else {
-                let chunks = body.as_bytes().chunks(chunk_bytes);
-                let chunks: String = chunks.map(|part| format!("{:x}\r\n{}\r\n", part.len(), String::from_utf8_lossy(part))).collect();
-                input.push_str(&format!("Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"));
+                input.push_str("Transfer-Encoding: chunked\r\n\r\n");
+                for part in body.as_bytes().chunks(chunk_bytes) {
+                    input.push_str(&format!("{:x}\r\n{}\r\n", part.len(), String::from_utf8_lossy(part)));
+                }
+                input.push_str("0\r\n\r\n");
             }
         }
         let outcome = whole(input.as_bytes());

@@ -1,7 +1,7 @@
 //! Drives a [`Connection`] as the server's front does, and writes down all that happened.
 //!
-//! Used by the tests beside it and by the fuzz target `http`. One [`Outcome`] is a pure function of the bytes, the settings
-//! and the script: the tests compare the outcomes of one input cut in different ways.
+//! Used by the tests beside it and by the fuzz target `http`. One [`Outcome`] is a pure function of the bytes, the
+//! settings and the script: the tests compare the outcomes of one input cut in different ways.
 use footfall_ingest::http::{
     Answers, BodyEvent, Connection, HitHandler, HitOutcome, HitRequest, HttpSettings, PeerAddress, Progress,
 };
@@ -17,6 +17,8 @@ pub enum Pace {
     Eager,
     /// Nothing is committed, taken or resumed until all input is there.
     Lazy,
+    /// Each feed is followed by its commit, which fails.
+    Failing,
 }
 
 /// Something the connection handed out.
@@ -114,6 +116,7 @@ pub struct Driver {
     pub written: Vec<u8>,
     /// The delegated request that the application works on: the start of its answer, and its body so far.
     application: Option<Application>,
+    commits_succeed: bool,
     next_group: u64,
     open_groups: Vec<u64>,
 }
@@ -131,6 +134,7 @@ impl Driver {
             recorder: Recorder::default(),
             written: Vec::new(),
             application: None,
+            commits_succeed: true,
             next_group: 0,
             open_groups: Vec::new(),
         }
@@ -151,7 +155,7 @@ impl Driver {
     pub fn settle(&mut self) {
         loop {
             for group in std::mem::take(&mut self.open_groups) {
-                self.connection.release(group, true, NOW_MS, &mut self.written);
+                self.connection.release(group, self.commits_succeed, NOW_MS, &mut self.written);
             }
             self.connection.take_ready(NOW_MS, &mut self.written);
             self.run_application();
@@ -230,9 +234,10 @@ impl Driver {
 /// Feeds the pieces one after the other.
 pub fn run<'a>(settings: HttpSettings, peer: &str, pace: Pace, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let mut driver = Driver::new(settings, peer);
+    driver.commits_succeed = pace != Pace::Failing;
     for piece in pieces {
         driver.feed(piece);
-        if pace == Pace::Eager {
+        if pace != Pace::Lazy {
             driver.settle();
         }
     }

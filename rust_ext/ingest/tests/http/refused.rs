@@ -1,8 +1,9 @@
-//! What is refused, with which status: the smuggling precedents and everything else that two parsers could read differently.
+//! What is refused, with which status: the smuggling precedents and everything else that two parsers could read
+//! differently.
 //!
 //! Precedents: Tornado GHSA-753j-mpmx-qq6g (a second Transfer-Encoding ignored), llhttp CVE-2023-30589 (bare CR ends a
-//! header), llhttp CVE-2024-27982 (blank before a header name), h11 CVE-2025-43859 (chunk CRLF unchecked), Go CVE-2023-39326
-//! (endless chunk extensions), and the cases of Tornado's own http1connection tests.
+//! header), llhttp CVE-2024-27982 (blank before a header name), h11 CVE-2025-43859 (chunk CRLF unchecked), Go
+//! CVE-2023-39326 (endless chunk extensions), and the cases of Tornado's own http1connection tests.
 use crate::driver::{Event, Pace, run, statuses};
 use footfall_ingest::http::{HttpSettings, Limits, Rejection};
 use std::collections::BTreeSet;
