@@ -112,12 +112,16 @@ def prepare(path: Path) -> Batch:
             raise UnreadableSegment("the file is empty", 0)
         with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as data:
             scan = scan_segment(data)
-            return _encode(path, data, size, scan)
+            if scan.header is None:
+                raise UnreadableSegment(scan.header_error or "no segment header", scan.lost_records)
+            if scan.header_error is None:
+                return _encode(path, data, size, scan)
+            # One byte of the header is damaged and the scan knows which: encode from a mended copy.
+            return _encode(path, scan.header + data[len(scan.header) :], size, scan)
 
 
-def _encode(path: Path, data: mmap.mmap, size: int, scan: SegmentScan) -> Batch:
-    if scan.segment_id is None:
-        raise UnreadableSegment(scan.header_error or "no segment header", scan.lost_records)
+def _encode(path: Path, data: mmap.mmap | bytes, size: int, scan: SegmentScan) -> Batch:
+    assert scan.segment_id is not None, "only segments with a header come here"
     try:
         events = encode_segment(data, scan.offsets, scan.lengths, batch_id=scan.segment_id)
     except SegmentError as error:

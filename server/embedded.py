@@ -5,6 +5,9 @@ spool meanwhile. `embedded_session` is what CLI commands use: the server beside 
 their own for as long as they need it. Whoever holds `lock` in the home folder serves; `serve` takes over within
 `TAKEOVER_POLL_S` when a command that started first is done.
 
+libchdb 26.7 aborts on a wrong password and on a connection that is reset inside its hello. Both end in a restart, which
+takes 0.3 s and loses nothing; nobody sends it a password.
+
 Ownership: the child belongs to the object that started it and ends with it (a pipe, see `server.embedded_child`).
 """
 

@@ -13,13 +13,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from server.clickhouse_tcp import BlockConnection
 from server.clickhouse_url import ClickHouseAddress, parse_clickhouse_url
-from server.embedded import find_engine, wait_until_ready
+from server.embedded import EmbeddedClickHouse, find_engine, wait_until_ready
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -64,6 +65,10 @@ class ClickHouseServer:
                 cwd=CHECKOUT,
             )
         wait_until_ready(self.home)
+
+    def exit_status(self) -> int | None:
+        """None while it runs or after `kill`."""
+        return None if self._child is None else self._child.poll()
 
     def kill(self) -> None:
         """SIGKILL, as an OOM killer would."""
@@ -111,6 +116,8 @@ def running_clickhouse(home: Path) -> Iterator[ClickHouseServer]:
     try:
         server.start()
         yield server
+        status = server.exit_status()
+        assert status is None, f"ClickHouse ended by itself with status {status}"
     finally:
         server.stop()
 
@@ -122,18 +129,37 @@ def shared_clickhouse(home: Path) -> Iterator[ClickHouseAddress]:
     if url:
         yield parse_clickhouse_url(url)[0]
         return
-    with running_clickhouse(home) as server:
-        yield server.address
+    # Supervised: libchdb 26.7 aborts when a connection is reset inside its hello, which is what some tests do.
+    server = EmbeddedClickHouse(home, find_engine(os.environ.get("FOOTFALL_CHDB_LIBRARY", "")))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+def _wait_for_port(address: ClickHouseAddress, timeout_s: float = 10.0) -> None:
+    """A supervised server may be on its way back after the last test."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            socket.create_connection(address.hosts[0], timeout=1.0).close()
+        except OSError:
+            assert time.monotonic() < deadline, f"nobody listens on {address}"
+            time.sleep(0.02)
+        else:
+            return
 
 
 @contextlib.contextmanager
 def fresh_database(address: ClickHouseAddress) -> Iterator[ClickHouseAddress]:
     """An empty database of its own name, dropped at the end."""
+    _wait_for_port(address)
     admin = BlockConnection(dataclasses.replace(address, database="default"))
     name = f"footfall_test_{uuid.uuid4().hex[:12]}"
     try:
         admin.command(f"CREATE DATABASE {name}")
         yield dataclasses.replace(address, database=name)
+        _wait_for_port(address)
         admin.command(f"DROP DATABASE {name} SYNC")
     finally:
         admin.close()
