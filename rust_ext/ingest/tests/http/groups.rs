@@ -64,6 +64,16 @@ fn a_503_is_framed_like_the_answer_it_replaces() {
 }
 
 #[test]
+fn hits_of_one_group_keep_their_own_framing() {
+    let mut driver = Driver::new(HttpSettings::default(), "192.0.2.9");
+    driver.feed(b"HEAD /hit.gif HTTP/1.1\r\nHost: a\r\n\r\nGET /hit.gif HTTP/1.0\r\nConnection: close\r\n\r\n");
+    driver.connection.release(0, false, NOW_MS, &mut driver.written);
+    let text = String::from_utf8_lossy(&driver.written).into_owned();
+    assert_eq!(statuses(&driver.written), [503, 503]);
+    assert_eq!((text.matches("try again\n").count(), text.matches("Connection: close\r\n").count()), (1, 1), "{text}");
+}
+
+#[test]
 fn a_refusal_waits_for_the_answers_before_it() {
     let mut driver = Driver::new(HttpSettings::default(), "192.0.2.9");
     let progress = driver.feed([hit("a"), "GET\0\r\n\r\n".into()].concat().as_bytes());

@@ -4,7 +4,7 @@
 //! Precedents: Tornado GHSA-753j-mpmx-qq6g (a second Transfer-Encoding ignored), llhttp CVE-2023-30589 (bare CR ends a
 //! header), llhttp CVE-2024-27982 (blank before a header name), h11 CVE-2025-43859 (chunk CRLF unchecked), Go
 //! CVE-2023-39326 (endless chunk extensions), and the cases of Tornado's own http1connection tests.
-use crate::driver::{Event, Pace, run, statuses};
+use crate::driver::{Driver, Event, Pace, run, statuses};
 use footfall_ingest::http::{HttpSettings, Limits, Rejection};
 use std::collections::BTreeSet;
 
@@ -252,6 +252,22 @@ fn over_the_limits() {
     accepts(&format!("\r\n{}", head(400)));
     assert_refused("a long head", head(401).as_bytes(), Rejection::HeadTooLarge);
     assert_refused("a long head without an end", &head(500).as_bytes()[..401], Rejection::HeadTooLarge);
+}
+
+#[test]
+fn the_byte_that_passes_a_limit_is_the_last_one_read() {
+    let head = format!("GET /x HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(400));
+    for (start, status, input) in
+        [("", 414, &[b'x'; 102][..]), ("\r\n", 414, &[b'x'; 102]), ("", 431, &head.as_bytes()[..401])]
+    {
+        let mut driver = Driver::new(settings(), "192.0.2.9");
+        let input = [start.as_bytes(), input].concat();
+        let (last, rest) = input.split_last().unwrap();
+        assert!(rest.chunks(1).all(|piece| !driver.feed(piece).is_ready));
+        assert!(driver.feed(&[*last]).is_ready);
+        driver.settle();
+        assert_eq!(statuses(&driver.written), [status]);
+    }
 }
 
 #[test]
