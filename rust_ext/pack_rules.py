@@ -46,6 +46,25 @@ UAP_SECTIONS = {"uapb": ("UserAgentMatcher", 6), "uapo": ("OSMatcher", 6), "uapd
 # IPv6 ranges are kept to /64, the finest that is routed to one site.
 COUNTRY_V6_BITS = 64
 
+# Patterns of crawler-user-agents that mean people: a build number of Android 15, apps in which people read pages, and
+# names that phones and browsers share.
+NOT_CRAWLERS = frozenset(
+    {
+        r"AP3A\.240617\.008",
+        r"MetaIAB Facebook",
+        r"Code\/1\.",
+        r"Trae\/",
+        r"Grammarly\/",
+        r"PayPal\/",
+        r"Notion\/",
+        r"Tumblr\/",
+        r"Butterfly",
+        r"Fluid",
+        r"Sonic",
+        r"Odin;",
+    }
+)
+
 Row = Sequence[str | None]
 
 
@@ -188,7 +207,8 @@ def alternatives(pattern: str, group: str | None) -> str | None:
 def crawlers() -> RuleSet:
     """crawler-user-agents: the patterns of its JSON."""
     path = installed_file("crawleruseragents", "crawler-user-agents.json")
-    entries = json.loads(path.read_text(encoding="utf-8"))
+    listed = [str(entry["pattern"]) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    patterns = [pattern for pattern in listed if pattern not in NOT_CRAWLERS]
     return RuleSet(
         name="crawler-user-agents",
         version=importlib.metadata.version("crawler-user-agents"),
@@ -196,7 +216,7 @@ def crawlers() -> RuleSet:
         url="https://github.com/monperrus/crawler-user-agents",
         attribution="Copyright Martin Monperrus and contributors",
         # JavaScript's "any character" is no class of ours.
-        sections={"crwl": pack_rows(1, ([entry["pattern"].replace(r"[\s\S]", ".")] for entry in entries))},
+        sections={"crwl": pack_rows(1, ([pattern.replace(r"[\s\S]", ".")] for pattern in patterns))},
     )
 
 

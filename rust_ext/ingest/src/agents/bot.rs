@@ -3,7 +3,7 @@
 //! Bits are stored in records and in ClickHouse: never renumber, only add.
 //!
 //! Evidence comes from lists (isbot, crawler-user-agents, uap's `Spider`) and from words of our own that need no list. Evidence is
-//! *weak* when it is the agent's shape alone, as in isbot's `^[\w\-]+/[\w]+$`: a device that uap knows by brand overrules it, because
+//! *weak* when it is the agent's shape alone, as in isbot's `^[\w\-]+/[\w]+$` or `(compatible; Name)`: a device that uap knows by brand overrules it, because
 //! old phones name themselves like that. Words are never overruled.
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
@@ -45,6 +45,51 @@ pub const REASONS: [(u16, &str); 9] = [
     (GENERIC_WORD, "generic_word"),
 ];
 
+/// Where an isbot pattern means people: it does not count in an agent that holds the text beside it.
+const EXCUSES: [(&str, &str); 12] = [
+    // Phones that run Java applications say so; the clients written in Java do not name a profile.
+    ("java(?!;)", "MIDP"),
+    ("java(?!;)", "CLDC"),
+    ("java(?!;)", "Jbed"),
+    // A plug-in of Internet Explorer.
+    ("chromeframe", "MSIE"),
+    // Apps in which people read pages.
+    ("(?<! channel/|google/)google(?!(?:wv|app|/google| pixel))", "GooglePlus"),
+    ("(?<! channel/|google/)google(?!(?:wv|app|/google| pixel))", "GooglePlayStore"),
+    ("(?:^|[^g])news(?!sapphire)", "AppleNews"),
+    ("^yahoo", "YahooMobile"),
+    ("sogou", "SogouMobileBrowser"),
+    // A television, and a version of Firefox.
+    ("(?<! channel/|google/)google(?!(?:wv|app|/google| pixel))", "GoogleTV"),
+    ("preview", "MozillaDeveloperPreview"),
+    // A phone.
+    ("radar", "HTC"),
+];
+
+/// A literal of the crawler list shorter than this also ends longer words (`RED/` in `WIRED/`): it must begin a word.
+const WORD_LITERAL_MAX_BYTES: usize = 6;
+
+/// What may follow `(compatible;` in a browser; crawlers put their names there.
+const COMPATIBLE_BROWSERS: [&str; 6] = ["MSIE", "Konqueror", "Windows", "iCab", "IBrowse", "OmniWeb"];
+
+/// Marks that only browsers and the apps that embed them carry.
+const BROWSER_MARKS: [&str; 14] = [
+    "Mozilla",
+    "Opera",
+    "AppleWebKit",
+    "UCWEB",
+    "FBAN",
+    "iPhone",
+    "iPad",
+    "iOS",
+    "Android",
+    "Lynx",
+    "Links (",
+    "w3m/",
+    "NetFront",
+    "MIDP",
+];
+
 /// Shorter than any browser's agent; the shortest in use are those of old phones (`LGKU970`).
 const AGENT_MIN_BYTES: usize = 5;
 
@@ -69,6 +114,7 @@ pub(crate) struct BotRules {
 struct Guard {
     not_before: Vec<Box<[u8]>>,
     not_after: Vec<Box<[u8]>>,
+    excuses: Vec<&'static str>,
     is_weak: bool,
 }
 
@@ -100,6 +146,9 @@ impl BotRules {
     /// All the evidence in the agent; the device is for the caller to ask.
     pub(crate) fn evidence(&self, agent: &[u8], scratch: &mut Scratch) -> Evidence {
         let mut evidence = Evidence { strong: self.words(agent), weak: shape(agent) };
+        if is_compatible_other(agent) {
+            evidence.weak |= GENERIC_WORD;
+        }
         let is_strong = self.isbot.any_candidate(agent, scratch, |number, searcher| {
             let Some(guard) = self.guards.get(number) else { return false };
             let is_match = guard.admits(agent, searcher);
@@ -111,7 +160,7 @@ impl BotRules {
         if is_strong {
             evidence.strong |= ISBOT_PATTERN;
         }
-        if self.crawlers.any_candidate(agent, scratch, |_, searcher| searcher.is_match()) {
+        if self.crawlers.any_candidate(agent, scratch, |_, searcher| is_crawler(agent, searcher)) {
             evidence.strong |= CRAWLER_LIST;
         }
         evidence
@@ -146,11 +195,19 @@ impl Guard {
         let texts = |list: Option<&str>| {
             list.map_or_else(Vec::new, |list| list.split('\n').map(|text| text.as_bytes().into()).collect())
         };
-        Guard { not_before: texts(not_before), not_after: texts(not_after), is_weak: is_shape(pattern) }
+        let excuses = EXCUSES
+            .iter()
+            .filter(|(excused, _)| without_lookaround(excused) == pattern)
+            .map(|(_, text)| *text)
+            .collect();
+        Guard { excuses, not_before: texts(not_before), not_after: texts(not_after), is_weak: is_shape(pattern) }
     }
 
     /// Whether the pattern matches somewhere with none of the forbidden texts beside it.
     fn admits(&self, agent: &[u8], searcher: &mut Searcher<'_>) -> bool {
+        if self.excuses.iter().any(|text| contains(agent, text)) {
+            return false;
+        }
         if self.not_before.is_empty() && self.not_after.is_empty() {
             return searcher.is_match();
         }
@@ -166,6 +223,28 @@ impl Guard {
         }
         false
     }
+}
+
+/// isbot's pattern as the packer leaves it.
+fn without_lookaround(pattern: &str) -> &str {
+    let pattern = match pattern.strip_prefix("(?<!") {
+        Some(rest) => rest.split_once(')').map_or(rest, |(_, rest)| rest),
+        None => pattern,
+    };
+    pattern.split_once("(?!").map_or(pattern, |(core, _)| core)
+}
+
+/// A match of the crawler list; short ones at the beginning of a word only.
+fn is_crawler(agent: &[u8], searcher: &mut Searcher<'_>) -> bool {
+    let mut from = 0;
+    while let Some((start, end)) = searcher.find_from(from) {
+        let before = start.checked_sub(1).and_then(|at| agent.get(at));
+        if end - start >= WORD_LITERAL_MAX_BYTES || !before.is_some_and(u8::is_ascii_alphanumeric) {
+            return true;
+        }
+        from = start + 1;
+    }
+    false
 }
 
 fn starts_with(text: &[u8], head: &[u8]) -> bool {
@@ -199,9 +278,27 @@ fn shape(agent: &[u8]) -> u16 {
     {
         return AGENT_IS_EMPTY;
     }
-    // A browser says what it runs on.
-    let is_browser_like = starts_with(agent, b"mozilla/") || starts_with(agent, b"opera/");
+    let is_browser_like = BROWSER_MARKS.iter().any(|mark| contains(agent, mark));
+    // A browser says what it runs on, in parentheses.
     if !is_browser_like || !agent.contains(&b'(') { AGENT_IS_EMPTY } else { NONE }
+}
+
+/// Whether something that is no browser says that it is compatible with one: `Mozilla/5.0 (compatible; Name/1.0)`.
+fn is_compatible_other(agent: &[u8]) -> bool {
+    let Some(at) = memchr::memmem::find(agent, b"compatible") else { return false };
+    let after = agent.get(at + b"compatible".len()..).unwrap_or_default();
+    let name = match after {
+        [b';', name @ ..] | [b')', name @ ..] => name.trim_ascii_start(),
+        _ => return false,
+    };
+    // Old browsers put themselves elsewhere: `Mozilla/4.0 (PDA; …) (compatible; …)`, `Mozilla/4.0 (compatible; MSIE 6.0; …) Opera`.
+    !COMPATIBLE_BROWSERS
+        .iter()
+        .any(|browser| starts_with(name, browser.as_bytes()) || contains(agent, browser) && *browser != "Windows")
+}
+
+fn contains(agent: &[u8], text: &str) -> bool {
+    memchr::memmem::find(agent, text.as_bytes()).is_some()
 }
 
 fn place_holds(place: Place, word: &str, agent: &[u8], start: usize, end: usize) -> bool {
@@ -213,7 +310,6 @@ fn place_holds(place: Place, word: &str, agent: &[u8], start: usize, end: usize)
         Place::Start => start == 0,
         Place::Word => !is_letter(before) && !is_letter(after),
         Place::WordStart => !is_letter(before),
-        Place::WordEnd => !is_letter(after),
         Place::Product => !is_letter(before) && after == Some(b'/'),
         Place::BotName => {
             // "bot" or "bots" at the end of a word; not the phones named Cubot, nor "robot" devices of old Android builds.
@@ -255,6 +351,30 @@ mod tests {
         }
         assert_ne!(strong("curl/8.5.0") & HTTP_LIBRARY, 0);
         assert_ne!(strong("Mozilla/5.0 (X11; Linux x86_64) HeadlessChrome/145.0.0.0 Safari/537.36") & HEADLESS, 0);
+    }
+
+    #[test]
+    fn compatible_programs_are_bots() {
+        for agent in
+            ["Mozilla/5.0 (compatible; Dataprovider.com)", "Mozilla/5.0 (X11) (KHTML, like Gecko; compatible; BW/1.2)"]
+        {
+            assert!(is_compatible_other(agent.as_bytes()), "{agent}");
+        }
+        for agent in [
+            "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1)",
+            "Mozilla/5.0 (compatible; Konqueror/4.5; Linux)",
+            "Mozilla/4.0 (Windows; MSIE 6.0; Windows NT 5.1; compatible; SV1)",
+            "Mozilla/5.0 (X11; Linux x86_64)",
+        ] {
+            assert!(!is_compatible_other(agent.as_bytes()), "{agent}");
+        }
+    }
+
+    #[test]
+    fn excuses_name_patterns_as_packed() {
+        assert_eq!(without_lookaround("(?<! channel/|google/)google(?!(?:wv|app|/google| pixel))"), "google");
+        assert_eq!(without_lookaround("java(?!;)"), "java");
+        assert_eq!(without_lookaround("radar"), "radar");
     }
 
     #[test]

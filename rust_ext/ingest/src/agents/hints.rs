@@ -27,7 +27,12 @@ impl<'a> ClientHints<'a> {
     /// Whether any hint was sent.
     #[must_use]
     pub fn is_present(&self) -> bool {
-        self.all().iter().any(Option::is_some)
+        self.brands.is_some()
+            || self.mobile.is_some()
+            || self.platform.is_some()
+            || self.platform_version.is_some()
+            || self.model.is_some()
+            || self.full_version_list.is_some()
     }
 
     /// All hints, in the order of the fields; each cut at `HINT_MAX_BYTES`.

@@ -67,25 +67,38 @@ pub(super) fn scan(agent: &[u8]) -> Option<Agent> {
 
 /// The comment up to its closing parenthesis (device names may hold one more pair), and what follows it.
 fn split_comment(rest: &str) -> Option<(&str, &str)> {
-    let end = rest.find(')')?;
-    match rest.get(..end)?.find('(') {
-        None => Some((rest.get(..end)?, rest.get(end + 1..)?)),
-        Some(_) => {
-            let outer = end + 1 + rest.get(end + 1..)?.find(')')?;
-            let comment = rest.get(..outer)?;
-            (comment.matches('(').count() == 1).then_some((comment, rest.get(outer + 1..)?))
-        }
+    let mut end = memchr::memchr(b')', rest.as_bytes())?;
+    if let Some(open) = memchr::memchr(b'(', rest.get(..end)?.as_bytes()) {
+        let second = end + 1 + memchr::memchr(b')', rest.get(end + 1..)?.as_bytes())?;
+        let has_more = rest.get(open + 1..second)?.as_bytes().contains(&b'(');
+        end = (!has_more).then_some(second)?;
     }
+    Some((rest.get(..end)?, rest.get(end + 1..)?))
+}
+
+/// At the first `; `. By hand: the standard library's search for a text costs more than all the rest of the scan.
+fn split_first(text: &str) -> Option<(&str, &str)> {
+    let at = memchr::memchr(b';', text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?.strip_prefix(' ')?))
+}
+
+/// At the last `; `.
+fn split_last(text: &str) -> Option<(&str, &str)> {
+    let at = memchr::memrchr(b';', text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?.strip_prefix(' ')?))
 }
 
 fn read_comment(comment: &str) -> Option<Comment<'_>> {
-    let (comment, has_revision) = match comment.rsplit_once("; rv:") {
-        Some((before, revision)) if versions::is_dotted(revision, 2..=2) => (before, true),
-        Some(_) => return None,
+    let (comment, has_revision) = match split_last(comment) {
+        Some((before, last)) => match last.strip_prefix("rv:") {
+            Some(revision) if versions::is_dotted(revision, 2..=2) => (before, true),
+            Some(_) => return None,
+            None => (comment, false),
+        },
         None => (comment, false),
     };
     let (system, platform) = if let Some(rest) = comment.strip_prefix("Windows NT ") {
-        let (version, rest) = rest.split_once("; ").unwrap_or((rest, ""));
+        let (version, rest) = split_first(rest).unwrap_or((rest, ""));
         if !matches!(rest, "" | "Win64; x64" | "WOW64") {
             return None;
         }
@@ -101,7 +114,7 @@ fn read_comment(comment: &str) -> Option<Comment<'_>> {
         return android_comment(rest, has_revision);
     } else if let Some(rest) = comment.strip_prefix("Android ") {
         // Only Gecko, only with a revision.
-        let (version, class) = rest.split_once("; ")?;
+        let (version, class) = split_first(rest)?;
         let device = match class {
             "Mobile" => Device::Mobile,
             "Tablet" => Device::Tablet,
@@ -131,9 +144,9 @@ fn apple_system(rest: &str) -> Option<System<'_>> {
 
 /// `10; K`, `14; SM-G991B Build/UP1A.231005.007; wv`.
 fn android_comment(rest: &str, has_revision: bool) -> Option<Comment<'_>> {
-    let (version, device) = rest.split_once("; ")?;
+    let (version, device) = split_first(rest)?;
     let (device, is_web_view) = device.strip_suffix("; wv").map_or((device, false), |device| (device, true));
-    let (model, build) = device.split_once(" Build/").unwrap_or((device, ""));
+    let (model, build) = split_build(device);
     let is_known = !has_revision
         && is_android_version(version)
         && model.len() <= 40
@@ -141,6 +154,13 @@ fn android_comment(rest: &str, has_revision: bool) -> Option<Comment<'_>> {
         && build.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'.');
     let system = is_known.then(|| System::android(version, model == "K"))?;
     Some(Comment { system, platform: Platform::Android, is_web_view, has_revision })
+}
+
+/// `SM-G991B Build/UP1A.231005.007` → model and build.
+fn split_build(device: &str) -> (&str, &str) {
+    let Some(space) = memchr::memrchr(b' ', device.as_bytes()) else { return (device, "") };
+    let parts = device.get(..space).zip(device.get(space + 1..).and_then(|word| word.strip_prefix("Build/")));
+    parts.unwrap_or((device, ""))
 }
 
 fn is_android_version(version: &str) -> bool {
@@ -181,9 +201,13 @@ fn read_products<'a, 'p>(rest: &'a str, products: &'p mut [Product<'a>; PRODUCTS
             rest = after;
             continue;
         }
-        let end = rest.find(' ').unwrap_or(rest.len());
+        let end = memchr::memchr(b' ', rest.as_bytes()).unwrap_or(rest.len());
         let (word, after) = rest.split_at_checked(end)?;
-        let (name, version) = word.split_once('/').unwrap_or((word, ""));
+        let slash = memchr::memchr(b'/', word.as_bytes());
+        let (name, version) = match slash {
+            Some(at) => (word.get(..at)?, word.get(at + 1..)?),
+            None => (word, ""),
+        };
         *products.get_mut(count)? = Product { name, version };
         count += 1;
         rest = after;

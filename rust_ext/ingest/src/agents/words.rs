@@ -15,15 +15,13 @@ pub(super) enum Place {
     Word,
     /// As the beginning of a word.
     WordStart,
-    /// As the end of a word.
-    WordEnd,
     /// As a product: `word/`.
     Product,
     /// `bot` at the end of a word, except in phones.
     BotName,
 }
 
-use Place::{Anywhere, BotName, Product, Start, Word, WordEnd, WordStart};
+use Place::{Anywhere, BotName, Product, Start, Word, WordStart};
 
 /// Word, place, the reason it is.
 pub(super) const WORDS: &[(&str, Place, u16)] = &[
@@ -56,7 +54,6 @@ pub(super) const WORDS: &[(&str, Place, u16)] = &[
     ("auditor", Anywhere, GENERIC_WORD),
     ("scanner", Anywhere, GENERIC_WORD),
     ("scanning", Anywhere, GENERIC_WORD),
-    ("finder", WordEnd, GENERIC_WORD),
     ("sniffer", Anywhere, GENERIC_WORD),
     ("grabber", Anywhere, GENERIC_WORD),
     ("downloader", Anywhere, GENERIC_WORD),
@@ -69,7 +66,6 @@ pub(super) const WORDS: &[(&str, Place, u16)] = &[
     ("thumbnail", Anywhere, GENERIC_WORD),
     ("screenshot", Anywhere, GENERIC_WORD),
     ("research", Anywhere, GENERIC_WORD),
-    ("survey", WordStart, GENERIC_WORD),
     ("webmaster", Anywhere, GENERIC_WORD),
     ("search engine", Anywhere, GENERIC_WORD),
     ("seo", Word, GENERIC_WORD),
@@ -113,7 +109,7 @@ pub(super) const WORDS: &[(&str, Place, u16)] = &[
     ("php", WordStart, HTTP_LIBRARY),
     ("guzzle", Anywhere, HTTP_LIBRARY),
     ("symfony", Anywhere, HTTP_LIBRARY),
-    ("ruby", Word, HTTP_LIBRARY),
+    ("ruby", Product, HTTP_LIBRARY),
     ("faraday", Product, HTTP_LIBRARY),
     ("typhoeus", Anywhere, HTTP_LIBRARY),
     ("node-fetch", Anywhere, HTTP_LIBRARY),
