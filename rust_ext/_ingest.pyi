@@ -4,6 +4,8 @@ from typing import final
 
 from typing_extensions import Buffer
 
+__all__ = ["Agents", "SegmentScan", "bot_reasons", "rules_info_json", "scan_segment"]
+
 @final
 class Agents:
     """Agents, countries and referrers by the rules of one pack. For tests, benchmarks and commands; ingest has its own.
@@ -102,3 +104,5 @@ class SegmentScan:
 
 def scan_segment(segment: Buffer) -> SegmentScan:
     """Read a segment back. The GIL is released; the bytes must not change meanwhile."""
+
+__all__ = ["Agents", "SegmentScan", "bot_reasons", "rules_info_json", "scan_segment"]

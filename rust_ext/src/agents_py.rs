@@ -1,5 +1,5 @@
 //! Agents, countries and referrers for Python: tests, benchmarks and `footfall` commands. Ingest never comes through here.
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,9 +46,10 @@ fn versioned_tuple(found: Versioned) -> VersionedTuple {
 #[pymethods]
 impl Agents {
     #[new]
-    #[pyo3(signature = (rules_path, *, seed = (0, 0), cache_entries = 16_384))]
-    fn new(rules_path: PathBuf, seed: (u64, u64), cache_entries: usize) -> PyResult<Agents> {
+    #[pyo3(signature = (rules_path, *, seed = None, cache_entries = 16_384))]
+    fn new(rules_path: PathBuf, seed: Option<(u64, u64)>, cache_entries: usize) -> PyResult<Agents> {
         let rules = open(&rules_path)?;
+        let seed = seed.unwrap_or_default();
         let parser = AgentParser::new(Arc::clone(&rules), [seed.0, seed.1], cache_entries);
         Ok(Agents { rules, parser })
     }
@@ -123,6 +124,15 @@ impl Agents {
         let address: IpAddr =
             address.parse().map_err(|_| PyValueError::new_err(format!("{address:?} is no address")))?;
         Ok(self.rules.country().lookup(address).map(|code| String::from_utf8_lossy(&code).into_owned()))
+    }
+
+    #[pyo3(signature = (addresses, *, rounds = 1))]
+    fn country_many(&self, py: Python<'_>, addresses: Vec<u32>, rounds: u32) -> u64 {
+        let table = self.rules.country();
+        py.detach(|| {
+            let known = |&&address: &&u32| table.lookup(IpAddr::V4(Ipv4Addr::from_bits(address))).is_some();
+            (0..rounds).map(|_| addresses.iter().filter(known).count() as u64).sum()
+        })
     }
 
     fn referrer_source(&self, host: &str) -> Option<(String, String)> {

@@ -3,8 +3,8 @@
 //! Bits are stored in records and in ClickHouse: never renumber, only add.
 //!
 //! Evidence comes from lists (isbot, crawler-user-agents, uap's `Spider`) and from words of our own that need no list. Evidence is
-//! *weak* when it is the agent's shape alone, as in isbot's `^[\w\-]+/[\w]+$` or `(compatible; Name)`: a device that uap knows by brand overrules it, because
-//! old phones name themselves like that. Words are never overruled.
+//! *weak* when it is the agent's shape alone, as in isbot's `^[\w\-]+/[\w]+$` or in `(compatible; Name)`: a device that uap knows
+//! by brand overrules it, because old phones name themselves like that. Words are never overruled.
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::filtered::{BadPattern, PatternSet, Scratch, Searcher};

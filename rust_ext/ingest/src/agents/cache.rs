@@ -136,3 +136,87 @@ impl Set {
 fn index_of(tag: u64, len: usize) -> usize {
     usize::try_from(tag & (len as u64 - 1)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NO_HINTS: ClientHints<'_> = ClientHints {
+        brands: None,
+        mobile: None,
+        platform: None,
+        platform_version: None,
+        model: None,
+        full_version_list: None,
+    };
+
+    fn named(name: &str) -> Agent {
+        Agent::new(name, "", "", "", Device::Unknown, 0)
+    }
+
+    /// Looks up, and says whether the answer had to be made.
+    fn look_up(cache: &mut AgentCache, agent: &str) -> bool {
+        let mut was_made = false;
+        let answer = cache.get_or_insert_with(agent.as_bytes(), &NO_HINTS, || {
+            was_made = true;
+            named(agent)
+        });
+        assert_eq!(answer.browser(), agent);
+        was_made
+    }
+
+    #[test]
+    fn admits_on_the_second_sight() {
+        let mut cache = AgentCache::new([1, 2], 64);
+        assert_eq!([0; 4].map(|_| look_up(&mut cache, "a")), [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_flood_of_random_agents_evicts_nothing() {
+        let mut cache = AgentCache::new([3, 4], 256);
+        let kept: Vec<String> = (0..64).map(|number| format!("kept {number}")).collect();
+        for agent in &kept {
+            look_up(&mut cache, agent);
+            look_up(&mut cache, agent);
+        }
+        let resident: Vec<&String> = kept.iter().filter(|agent| !look_up(&mut cache, agent)).collect();
+        for number in 0..100_000 {
+            look_up(&mut cache, &format!("random {number}"));
+        }
+        assert!(resident.len() > 50);
+        assert!(resident.iter().all(|agent| !look_up(&mut cache, agent)));
+    }
+
+    #[test]
+    fn hints_are_part_of_the_key() {
+        let mut cache = AgentCache::new([5, 6], 64);
+        let mobile = ClientHints { mobile: Some(b"?1"), ..NO_HINTS };
+        let platform = ClientHints { platform: Some(b"?1"), ..NO_HINTS };
+        let tags = [NO_HINTS, mobile, platform].map(|hints| cache.tag(b"agent", &hints));
+        assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2]);
+        assert_ne!(cache.tag(b"agent?1", &NO_HINTS), cache.tag(b"agent", &mobile));
+        let other = AgentCache::new([5, 7], 64);
+        assert_ne!(other.tag(b"agent", &NO_HINTS), tags[0], "the seed counts");
+        look_up(&mut cache, "agent");
+    }
+
+    #[test]
+    fn sizes_are_rounded_and_bounded() {
+        assert_eq!(AgentCache::new([0, 0], 0).answers.len(), MIN_ENTRIES);
+        assert_eq!(AgentCache::new([0, 0], 100).answers.len(), 128);
+    }
+
+    proptest! {
+        /// The twin is no cache at all: `look_up` asserts that each answer is that of its own agent.
+        #[test]
+        fn always_answers_for_the_agent_asked(agents in prop::collection::vec("[ab]{0,4}", 0..400), entries in 1_usize..32) {
+            let mut cache = AgentCache::new([7, 8], entries);
+            for agent in &agents {
+                look_up(&mut cache, agent);
+            }
+        }
+    }
+}

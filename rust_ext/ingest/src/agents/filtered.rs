@@ -24,7 +24,7 @@ use super::literals;
 /// Bounds from here on count as unbounded.
 const BOUND_IS_UNBOUNDED: u32 = 100;
 /// The backtracker's bit set of (state, position) pairs; grows to this at most. The largest regex of uap-core, 2,400 states, over
-/// the longest agent needs 310 kB.
+/// the longest agent asked for needs 620 kB.
 const VISITED_MAX_BYTES: usize = 1 << 20;
 /// Slots of the whole match and nine groups; no rule refers to more.
 const SLOTS: usize = 20;
@@ -198,7 +198,7 @@ impl PatternSet {
     pub(super) fn compile_all(&self) -> Result<(), String> {
         for pattern in &self.patterns {
             let engine = pattern.compile().ok_or_else(|| pattern.source.to_string())?;
-            if engine.max_haystack_len() < super::AGENT_MAX_BYTES {
+            if engine.max_haystack_len() < super::UAP_MAX_BYTES {
                 return Err(format!("{} takes {} bytes only", pattern.source, engine.max_haystack_len()));
             }
         }

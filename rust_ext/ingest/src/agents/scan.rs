@@ -345,3 +345,202 @@ impl Product<'_> {
             && self.version.bytes().next().is_some_and(|byte| byte.is_ascii_digit())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WEBKIT: &str = "AppleWebKit/537.36 (KHTML, like Gecko)";
+    const APPLE: &str = "AppleWebKit/605.1.15 (KHTML, like Gecko)";
+
+    fn read(agent: &str) -> Option<(String, String, String, String, Device)> {
+        let found = scan(agent.as_bytes())?;
+        assert_eq!(found.bot_reasons, bot::NONE);
+        let text = str::to_owned;
+        Some((
+            text(found.browser()),
+            text(found.browser_version()),
+            text(found.os()),
+            text(found.os_version()),
+            found.device,
+        ))
+    }
+
+    #[test]
+    fn reads_the_common_grammar() {
+        for (agent, browser, version, os, os_version, device) in [
+            (
+                format!("(Windows NT 10.0; Win64; x64) {WEBKIT} Chrome/145.0.0.0 Safari/537.36"),
+                "Chrome",
+                "145",
+                "Windows",
+                "10 or 11",
+                Device::Desktop,
+            ),
+            (
+                format!("(Windows NT 6.1; WOW64) {WEBKIT} Chrome/109.0.0.0 Safari/537.36 Edg/109.0.1518.78"),
+                "Edge",
+                "109",
+                "Windows",
+                "7",
+                Device::Desktop,
+            ),
+            (
+                format!("(X11; Linux x86_64) {WEBKIT} Chrome/145.0.0.0 Safari/537.36 OPR/128.0.0.0"),
+                "Opera",
+                "128",
+                "Linux",
+                "",
+                Device::Desktop,
+            ),
+            (
+                format!("(X11; CrOS x86_64 14541.0.0) {WEBKIT} Chrome/145.0.0.0 Safari/537.36"),
+                "Chrome",
+                "145",
+                "Chrome OS",
+                "",
+                Device::Desktop,
+            ),
+            (
+                "(X11; Ubuntu; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0".into(),
+                "Firefox",
+                "145",
+                "Ubuntu",
+                "",
+                Device::Desktop,
+            ),
+            (
+                "(Macintosh; Intel Mac OS X 10.15; rv:145.0) Gecko/20100101 Firefox/145.0".into(),
+                "Firefox",
+                "145",
+                "Mac OS X",
+                "",
+                Device::Desktop,
+            ),
+            (
+                "(Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0".into(),
+                "Firefox Mobile",
+                "145",
+                "Android",
+                "15",
+                Device::Mobile,
+            ),
+            (
+                format!("(Macintosh; Intel Mac OS X 10_15_7) {APPLE} Version/26.1 Safari/605.1.15"),
+                "Safari",
+                "26.1",
+                "Mac OS X",
+                "",
+                Device::Desktop,
+            ),
+            (
+                format!("(iPhone; CPU iPhone OS 18_7 like Mac OS X) {APPLE} Version/26.1 Mobile/15E148 Safari/604.1"),
+                "Mobile Safari",
+                "26.1",
+                "iOS",
+                "26.1",
+                Device::Mobile,
+            ),
+            (
+                format!("(iPad; CPU OS 17_5 like Mac OS X) {APPLE} CriOS/145.0.7444.77 Mobile/15E148 Safari/604.1"),
+                "Chrome Mobile iOS",
+                "145",
+                "iOS",
+                "17.5",
+                Device::Tablet,
+            ),
+            (
+                format!("(Linux; Android 10; K) {WEBKIT} Chrome/145.0.0.0 Mobile Safari/537.36"),
+                "Chrome Mobile",
+                "145",
+                "Android",
+                "",
+                Device::Mobile,
+            ),
+            (
+                format!("(Linux; Android 10; K) {WEBKIT} SamsungBrowser/28.0 Chrome/130.0.0.0 Safari/537.36"),
+                "Samsung Internet",
+                "28",
+                "Android",
+                "",
+                Device::Tablet,
+            ),
+            (
+                format!(
+                    "(Linux; Android 14; SM-G991B Build/UP1A.231005.007; wv) {WEBKIT} Version/4.0 Chrome/145.0.7632.5 Mobile Safari/537.36"
+                ),
+                "Chrome Mobile WebView",
+                "145",
+                "Android",
+                "14",
+                Device::Mobile,
+            ),
+        ] {
+            let agent = format!("Mozilla/5.0 {agent}");
+            let expected = (browser.to_owned(), version.to_owned(), os.to_owned(), os_version.to_owned(), device);
+            assert_eq!(read(&agent), Some(expected), "{agent}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_differs_by_a_word() {
+        for rest in [
+            "Chrome/145.0.0.0 Safari/537.36 Vivaldi/7.0",
+            "Chrome/145.0.0.0 Safari/537.36 GTmetrix",
+            "Chrome/145.0.0.0 Safari/537.36;",
+            "Chrome/145.0.0.0  Safari/537.36",
+            "Chrome/145.0.0 Safari/537.36",
+            "Chrome/145.0.0.0 Safari/537.36 ",
+            "HeadlessChrome/145.0.0.0 Safari/537.36",
+            "Chrome/145.0.0.0",
+            "",
+        ] {
+            let agent = format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) {WEBKIT} {rest}");
+            assert_eq!(read(&agent), None, "{agent}");
+        }
+        for comment in [
+            "Windows NT 10.0; Win64; x64; Xbox",
+            "Windows NT 5.0",
+            "X11; FreeBSD amd64",
+            "compatible; Googlebot/2.1",
+            "Linux; Android 10",
+        ] {
+            let agent = format!("Mozilla/5.0 ({comment}) {WEBKIT} Chrome/145.0.0.0 Safari/537.36");
+            assert_eq!(read(&agent), None, "{agent}");
+        }
+    }
+
+    #[test]
+    fn device_names_are_codes_or_known_words() {
+        for word in ["SM-G991B", "K", "2201117TG", "(2022)", "moto", "5G"] {
+            assert!(is_model_word(word), "{word}");
+        }
+        for word in ["", "Bot", "SMART-TV", "Googlebot", "AFTSS", "X1;", "x1", "()"] {
+            assert!(!is_model_word(word), "{word}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(rest in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = scan(&rest);
+            let _ = scan(&[b"Mozilla/5.0 (".as_slice(), &rest].concat());
+        }
+
+        #[test]
+        fn no_cut_or_changed_byte_is_read_as_something_else(at in 0_usize..110, byte in 0x20_u8..0x7F) {
+            let agent = format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) {WEBKIT} Chrome/145.0.0.0 Safari/537.36");
+            let mut changed = agent.clone().into_bytes();
+            prop_assume!(at < changed.len() && changed[at] != byte);
+            changed[at] = byte;
+            // A changed digit is another version of the same browser; nothing else may pass.
+            let is_digit = agent.as_bytes()[at].is_ascii_digit();
+            let found = scan(&changed);
+            prop_assert!(found.as_ref().is_none_or(|found| is_digit && found.browser() == "Chrome"), "{found:?}");
+            prop_assert!(scan(&agent.as_bytes()[..at]).is_none_or(|found| at + 1 == agent.len() && found.browser() == "Chrome"));
+        }
+    }
+}
