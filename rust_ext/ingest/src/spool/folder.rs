@@ -1,0 +1,66 @@
+//! A process's spool folder: whose it is.
+//!
+//! A folder belongs to the process that holds the exclusive `flock` on its `lock` file; the kernel drops the lock with the
+//! process, however it dies. What a dead process left is drained by whoever gets the lock (`server/spool.py`).
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::files::{DiskFiles, Files};
+
+/// Name of the lock file.
+pub const LOCK_NAME: &str = "lock";
+
+/// A folder that this process owns, for as long as the value lives.
+#[derive(Debug)]
+pub struct SpoolFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl SpoolFolder {
+    /// Creates the folder if need be and takes it. Its name is made durable, so that what is written into it can be found.
+    ///
+    /// # Errors
+    /// When it cannot be created, or another living process holds it.
+    pub fn create(path: &Path) -> io::Result<SpoolFolder> {
+        fs::create_dir_all(path)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK_NAME))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+            if error == rustix::io::Errno::WOULDBLOCK {
+                let text = format!("{} belongs to a running process", path.display());
+                io::Error::new(io::ErrorKind::ResourceBusy, text)
+            } else {
+                error.into()
+            }
+        })?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            DiskFiles.sync_folder(parent)?;
+        }
+        Ok(SpoolFolder { path: path.to_path_buf(), _lock: lock })
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the folder if nothing but the lock is left in it. Returns whether it did.
+    ///
+    /// # Errors
+    /// When it is empty and still cannot be removed.
+    pub fn remove_if_empty(&self) -> io::Result<bool> {
+        for entry in fs::read_dir(&self.path)? {
+            if entry?.file_name() != LOCK_NAME {
+                return Ok(false);
+            }
+        }
+        fs::remove_file(self.path.join(LOCK_NAME))?;
+        fs::remove_dir(&self.path)?;
+        Ok(true)
+    }
+}
