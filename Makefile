@@ -31,7 +31,7 @@ check: .make/built .make/dev ## formatters, linters, types, stubs against the bi
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m mypy.stubtest rust_ext._ingest core_ext.native core_ext.frames --allowlist tests/core_ext/stubtest_allowlist.txt
+	$(PY) -m mypy.stubtest rust_ext._ingest core_ext.native core_ext.frames core_ext.plan --allowlist tests/core_ext/stubtest_allowlist.txt
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 

@@ -43,14 +43,15 @@ cdef inline uint64_t mix(uint64_t low, uint64_t high) noexcept nogil:
 
 
 cdef inline uint64_t hash_upto_16(const uint8_t* data, size_t size) noexcept nogil:
-    cdef uint64_t tail
+    cdef uint64_t head, tail
     if size > 8:
         tail = load_u64(data + size - 8)
         return mix(load_u64(data), rotate(tail + size, <unsigned int>size)) ^ tail
     if size >= 4:
         return mix(size + (<uint64_t>load_u32(data) << 3), load_u32(data + size - 4))
     if size:
-        return fold((data[0] + (<uint64_t>data[size >> 1] << 8)) * K2 ^ (size + (<uint64_t>data[size - 1] << 2)) * K3) * K2
+        head = data[0] + (<uint64_t>data[size >> 1] << 8)
+        return fold(head * K2 ^ (size + (<uint64_t>data[size - 1] << 2)) * K3) * K2
     return K2
 
 

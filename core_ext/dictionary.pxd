@@ -1,14 +1,14 @@
 """A LowCardinality(String) column: each row is the number of a key, keys are numbered by first appearance.
 
-Stored form (after the type): u64 version 1, then, unless there are no rows, u64 flags and index width, u64 key count,
-the keys as Strings, u64 row count, the row numbers. `dictionary_put` takes one row. It is called some twenty times a row,
-so it asks the cheap questions first: empty? equal to the row before? Only then the hash table.
+Stored form (after the type): u64 version 1, then, unless there are no rows, u64 flags and index width, u64 key
+count, the keys as Strings, u64 row count, the row numbers. `dictionary_put` takes one row's text. A row has some
+eighteen, so it asks the cheap questions first: empty? equal to the last one? Only then the hash table.
 
-A key of up to 16 bytes is compared as two overlapping words that, with its size, determine it; a longer one by a 128-bit
-hash first and by its bytes then. The hash is seeded per process, so nobody can choose strings that collide; the seed
-never shows in the result, because numbers follow appearance, not hash order.
+A key of up to 16 bytes is compared as two overlapping words that, with its size, determine it; a longer one by a
+128-bit hash first and by its bytes then. The hash is seeded per process, so nobody can choose strings that collide;
+the seed never shows in the result, because numbers follow appearance, not hash order.
 
-Keys are borrowed: they point into the segment, which must outlive the dictionary. Row numbers start one byte wide and are
+Keys are borrowed: they point into the segment, which must outlive them. Row numbers start one byte wide and are
 widened when the 257th and the 65,537th key arrive.
 """
 

@@ -1,8 +1,8 @@
 """The columns of `events` while they are built, one row at a time, in the order of the table's key.
 
-Ownership: `EventsColumns` owns every buffer below it; dictionary keys and string pieces borrow from the segment until
-`events_pieces` has written the keys out. Call order: `events_open` with exact counts, `events_add` for rows 0, 1, 2 …,
-`events_pieces` once, `events_close` always.
+Ownership: `EventsColumns` owns every buffer below it; dictionary keys and runs borrow from the segment until
+`events_pieces` has written the keys out. Call order: `events_open` with exact counts, `events_add` for rows 0, 1,
+2 …, `events_pieces` once, `events_close` always.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -39,10 +39,19 @@ from core_ext.dictionary cimport (
     write_dictionary_head,
 )
 from core_ext.record_layout cimport *
-from core_ext.rowlog cimport HOUR_MS, HOUR_S, METRIC_CODES, METRIC_ENTRY_BYTES, Partition, Totals, stored_string_bytes
+from core_ext.rowlog cimport (
+    HOUR_MS,
+    HOUR_S,
+    METRIC_CODES,
+    METRIC_ENTRY_BYTES,
+    PROP_HEAD_BYTES,
+    Partition,
+    Totals,
+    stored_string_bytes,
+)
 from core_ext.varint cimport VARINT_MAX_BYTES, write_varint
 
-# Columns in block order; `native.EVENTS_COLUMNS` gives their names and types, and a test holds the two together.
+# Columns in block order; `plan.EVENTS_COLUMNS` gives their names and types, and a test holds the two together.
 cdef enum:
     SITE_ID
     HOUR
@@ -105,7 +114,7 @@ cdef enum:
     LINE_BYTES = 64
 
 
-# How a column is stored; read off its type when `native` is imported.
+# How a column is stored; read off its type in plan.pyx.
 cdef enum Shape:
     SHAPE_FIXED
     SHAPE_TEXT
@@ -271,8 +280,8 @@ cdef inline AddResult add_string(
 cdef inline AddResult add_string_run(
     EventsColumns* columns, Run* run, size_t row, size_t first, size_t end, const uint8_t* lengths, Cursor* rest
 ) noexcept nogil:
-    """Strings `first` … `end` - 1, none of them a text column. Neighbouring rows are mostly one visitor's, so a run that
-    equals the row's before, sizes and bytes, costs one comparison."""
+    """Strings `first` … `end` - 1, none of them a text column. Neighbouring rows are mostly one visitor's, so a run
+    that equals the row's before, sizes and bytes, costs one comparison."""
     cdef size_t field, size_bytes = 0
     cdef const uint8_t* sizes = lengths + 2 * first
     cdef const uint8_t* texts = rest.at
@@ -321,7 +330,7 @@ cdef inline AddResult add_props(EventsColumns* columns, uint8_t count, Cursor* r
     if count > columns.dictionaries[DICTIONARY_PROPS].rows - columns.props:
         return ADD_CHANGED
     for i in range(count):
-        entry = take(rest, 4)
+        entry = take(rest, PROP_HEAD_BYTES)
         if entry == NULL:
             return ADD_CHANGED
         key_bytes = load_u16(entry)

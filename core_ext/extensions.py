@@ -12,7 +12,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension
 
-_MODULES = ("frames", "native")
+_MODULES = ("frames", "native", "plan")
 # Cython compares unsigned loop counters with its own signed enum values; Python's own flags would warn of each.
 _RELEASE_FLAGS = ["-O3", "-g0", "-std=c11", "-Wno-sign-compare"]
 _CHECKED_FLAGS = [

@@ -1,7 +1,7 @@
 """Counting outcomes: how many records of each (site, hour, outcome, bot reasons) a segment holds.
 
-An open-addressed table that doubles at half full. Neighbouring records mostly share their key, so the last entry is asked
-first. Entries come out in the order they were first counted; the caller sorts.
+An open-addressed table that doubles at half full. Neighbouring records mostly share their key, so the last entry is
+asked first. Entries come out in the order they were first counted; the caller sorts.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t

@@ -62,9 +62,9 @@ cdef inline uint8_t* put_length(uint8_t* out, size_t rest) noexcept nogil:
     return out + 1
 
 
-cdef inline uint8_t* put_literals(uint8_t* out, const uint8_t* literals, size_t size, uint8_t match_nibble) noexcept nogil:
-    """A token and its literals; exact, for the block's end."""
-    out[0] = <uint8_t>((15 if size >= 15 else size) << 4) | match_nibble
+cdef inline uint8_t* put_last_literals(uint8_t* out, const uint8_t* literals, size_t size) noexcept nogil:
+    """A token and its literals, copied exactly, and no match: the block's end."""
+    out[0] = <uint8_t>((15 if size >= 15 else size) << 4)
     out += 1
     if size >= 15:
         out = put_length(out, size - 15)
@@ -81,7 +81,7 @@ cdef inline size_t lz4_compress(const uint8_t* raw, size_t size, uint8_t* out, u
     cdef uint32_t slot
     cdef uint64_t ahead
     if size <= MATCH_START_MARGIN_BYTES:
-        return put_literals(out, raw, size, 0) - start
+        return put_last_literals(out, raw, size) - start
     last_start = size - MATCH_START_MARGIN_BYTES
     match_end = size - LAST_LITERAL_BYTES
     # Position 0 stands in every slot: an honest candidate, checked like any other.
@@ -134,4 +134,4 @@ cdef inline size_t lz4_compress(const uint8_t* raw, size_t size, uint8_t* out, u
         misses = 1 << MISSES_PER_STEP_LOG2
         if at <= last_start:
             table[table_slot(load_u64(raw + at - 2))] = <uint32_t>(at - 2)
-    return put_literals(out, raw + done, size - done, 0) - start
+    return put_last_literals(out, raw + done, size - done) - start

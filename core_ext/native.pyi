@@ -4,7 +4,8 @@ Promises:
 
 - The block is a pure function of the segment's bytes, the list of records and `batch_id`: a replay sends the same.
 - Rows stand in the order of the table's key (site_id, hour, visitor_id, time); among equals in segment order.
-- All rows belong to one partition, the header's (retention class, month). A hit of another one is a bad record.
+- All rows belong to one partition, the header's (retention class, month), and all ledger entries to that month. A
+  record of another one is bad.
 - A bad record never stops its neighbours: it is listed, the rest is encoded.
 - Nothing outside the given buffers is read. They must not change during the call; they are not used after it.
 - The GIL is released for the whole batch.
@@ -16,15 +17,13 @@ the frames' real size is touched. Afterwards a bare block holds its columns, a f
 
 import enum
 from collections.abc import Iterable
-from typing import Final, Literal, final
+from typing import Literal, final
 
 from typing_extensions import Buffer
 
-# Names and ClickHouse types in block order.
-EVENTS_COLUMNS: Final[tuple[tuple[str, str], ...]]
-LEDGER_COLUMNS: Final[tuple[tuple[str, str], ...]]
-# Outcome code → the label that `ledger.outcome` holds.
-OUTCOME_LABELS: Final[dict[int, str]]
+from core_ext.plan import EVENTS_COLUMNS as EVENTS_COLUMNS
+from core_ext.plan import LEDGER_COLUMNS as LEDGER_COLUMNS
+from core_ext.plan import OUTCOME_LABELS as OUTCOME_LABELS
 
 class RecordFault(enum.IntEnum):
     """Why a record became neither a row nor a ledger count. Never retriable: its bytes belong in quarantine."""
@@ -42,11 +41,9 @@ class RecordFault(enum.IntEnum):
     UTF8 = 6
     """A string is not UTF-8."""
     PARTITION = 7
-    """A hit outside the month, or of another retention class, than the segment's header says."""
+    """Outside the month that the segment's header says, or a hit of another retention class."""
     NUMBER = 8
     """A metric is infinite or not a number."""
-    TIME = 9
-    """A short record's time is not one that DateTime holds."""
 
 class SegmentFault(enum.Enum):
     """Why a segment as a whole was refused. Nothing was encoded. Never retriable."""

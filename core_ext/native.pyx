@@ -8,206 +8,32 @@ Three passes, all without the GIL:
 3. build: row by row, each record is read once more, with the same bounds, into the columns (events.pxd); then the
    block is listed as pieces, and framed when asked (frames.pyx).
 
-Ownership: a `_Batch` owns every buffer of one call. Bare parts are views that keep it alive; a framed block keeps only its
-frames. The segment is borrowed during the call and not afterwards.
+Ownership: a `_Batch` owns every buffer of one call. Bare parts are views that keep it alive; a framed block keeps only
+its frames. The segment is borrowed during the call and not afterwards.
 """
 
 import enum
-import os
 from array import array
 from datetime import datetime, timezone
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp
 
-from core_ext.column cimport pieces_bytes
+from core_ext.column cimport pieces_bytes, write_block_head
 from core_ext.cursor cimport Cursor, load_i64, load_u16, load_u32, load_u64
-from core_ext.dictionary cimport Seed
 from core_ext.events cimport *
 from core_ext.frames cimport FRAME_RAW_MAX_BYTES, frames_bound, write_frames
-from core_ext.frames import frame_block
 from core_ext.ledger cimport Ledger, LedgerEntry, ledger_close, ledger_count, ledger_open
+from core_ext.plan cimport events_plan, hash_seed
 from core_ext.record_layout cimport *
 from core_ext.row_order cimport RowKey, set_row_key, sort_rows
 from core_ext.rowlog cimport *
 
-_METRICS = {
-    METRIC_LCP_MS: "lcp_ms",
-    METRIC_INP_MS: "inp_ms",
-    METRIC_CLS: "cls",
-    METRIC_FCP_MS: "fcp_ms",
-    METRIC_TTFB_MS: "ttfb_ms",
-    METRIC_DNS_MS: "dns_ms",
-    METRIC_CONNECT_MS: "connect_ms",
-    METRIC_TLS_MS: "tls_ms",
-    METRIC_DOWNLOAD_MS: "download_ms",
-    METRIC_DOM_INTERACTIVE_MS: "dom_interactive_ms",
-    METRIC_DOM_CONTENT_LOADED_MS: "dom_content_loaded_ms",
-    METRIC_LOAD_MS: "load_ms",
-    METRIC_TRANSFER_BYTES: "transfer_bytes",
-}
-
-_OUTCOMES = {
-    OUTCOME_ACCEPTED: "accepted",
-    OUTCOME_BOT: "bot",
-    OUTCOME_PREFETCH: "prefetch",
-    OUTCOME_REFERRER_SPAM: "referrer_spam",
-    OUTCOME_HOSTNAME: "hostname",
-    OUTCOME_RATE: "rate",
-    OUTCOME_CAPACITY: "capacity",
-    OUTCOME_BLOCKED: "blocked",
-    OUTCOME_UNKNOWN_SITE: "unknown_site",
-    OUTCOME_TIMESTAMP: "timestamp",
-    OUTCOME_SAMPLED: "sampled",
-    OUTCOME_UNSUPPORTED: "unsupported",
-    OUTCOME_JSON: "json",
-    OUTCOME_FIELD_TYPE: "field_type",
-    OUTCOME_FIELD_MISSING: "field_missing",
-    OUTCOME_FIELD_TOO_LONG: "field_too_long",
-    OUTCOME_URL: "url",
-    OUTCOME_BODY_TOO_LARGE: "body_too_large",
-    OUTCOME_FIELD_RANGE: "field_range",
-}
-
-
-def _enum8(values):
-    return "Enum8(" + ", ".join(f"'{name}' = {code}" for code, name in values.items()) + ")"
-
-
-_KIND = _enum8({
-    EVENT_PAGEVIEW: "pageview",
-    EVENT_CUSTOM: "custom",
-    EVENT_ENGAGEMENT: "engagement",
-    EVENT_VITALS: "vitals",
-    EVENT_TIMINGS: "timings",
-})
-
-_DEVICE = _enum8({
-    DEVICE_UNKNOWN: "unknown",
-    DEVICE_DESKTOP: "desktop",
-    DEVICE_MOBILE: "mobile",
-    DEVICE_TABLET: "tablet",
-    DEVICE_TV: "tv",
-    DEVICE_CONSOLE: "console",
-    DEVICE_WEARABLE: "wearable",
-    DEVICE_BOT: "bot",
-})
-
-_CHANNEL = _enum8({
-    CHANNEL_DIRECT: "direct",
-    CHANNEL_ORGANIC_SEARCH: "organic_search",
-    CHANNEL_PAID_SEARCH: "paid_search",
-    CHANNEL_ORGANIC_SOCIAL: "organic_social",
-    CHANNEL_PAID_SOCIAL: "paid_social",
-    CHANNEL_EMAIL: "email",
-    CHANNEL_REFERRAL: "referral",
-    CHANNEL_AFFILIATES: "affiliates",
-    CHANNEL_DISPLAY: "display",
-    CHANNEL_ORGANIC_VIDEO: "organic_video",
-    CHANNEL_PAID_VIDEO: "paid_video",
-    CHANNEL_ORGANIC_SHOPPING: "organic_shopping",
-    CHANNEL_PAID_SHOPPING: "paid_shopping",
-    CHANNEL_SMS: "sms",
-    CHANNEL_PUSH: "push",
-    CHANNEL_AI_ASSISTANT: "ai_assistant",
-    CHANNEL_PAID_OTHER: "paid_other",
-    CHANNEL_CROSS_NETWORK: "cross_network",
-    CHANNEL_AUDIO: "audio",
-})
-
-_DICTIONARY = "LowCardinality(String)"
-_TEXT = "String"
-_PROPS = "Map(LowCardinality(String), String)"
-_METRIC_MAP = "Map(LowCardinality(String), Float32)"
-
-# In the order of the enum in events.pxd.
-EVENTS_COLUMNS = (
-    ("site_id", "UInt32"),
-    ("hour", "DateTime('UTC')"),
-    ("time", "DateTime64(3, 'UTC')"),
-    ("kind", _KIND),
-    ("visitor_id", "UInt64"),
-    ("load_id", "UInt64"),
-    ("event_name", _DICTIONARY),
-    ("hostname", _DICTIONARY),
-    ("path", _TEXT),
-    ("referrer_source", _DICTIONARY),
-    ("referrer", _TEXT),
-    ("channel", _CHANNEL),
-    ("utm_source", _DICTIONARY),
-    ("utm_medium", _DICTIONARY),
-    ("utm_campaign", _DICTIONARY),
-    ("utm_term", _DICTIONARY),
-    ("utm_content", _DICTIONARY),
-    ("click_id", _DICTIONARY),
-    ("country", _DICTIONARY),
-    ("language", _DICTIONARY),
-    ("timezone", _DICTIONARY),
-    ("browser", _DICTIONARY),
-    ("browser_version", _DICTIONARY),
-    ("os", _DICTIONARY),
-    ("os_version", _DICTIONARY),
-    ("device", _DEVICE),
-    ("screen_width_px", "UInt16"),
-    ("screen_height_px", "UInt16"),
-    ("engaged_ms", "UInt32"),
-    ("scroll_depth_percent", "UInt8"),
-    ("interactive", "UInt8"),
-    ("sequence", "UInt16"),
-    ("revenue_micros", "Int64"),
-    ("revenue_currency", _DICTIONARY),
-    ("props", _PROPS),
-    ("metrics", _METRIC_MAP),
-    ("bot_reasons", "UInt16"),
-    ("sample_weight", "UInt16"),
-    ("retention_class", "UInt8"),
-    ("batch_time", "DateTime('UTC')"),
-    ("batch_id", _DICTIONARY),
-)
-
-LEDGER_COLUMNS = (
-    ("site_id", "UInt32"),
-    ("hour", "DateTime('UTC')"),
-    ("outcome", _DICTIONARY),
-    ("bot_reasons", "UInt16"),
-    ("count", "UInt64"),
-    ("batch_time", "DateTime('UTC')"),
-    ("batch_id", _DICTIONARY),
-)
-
-OUTCOME_LABELS = dict(_OUTCOMES)
-
-# The texts of a record that columns are named after, by number.
-_STRINGS = {
-    "hostname": STRING_HOSTNAME,
-    "path": STRING_PATH,
-    "referrer_source": STRING_REFERRER_SOURCE,
-    "referrer": STRING_REFERRER,
-    "utm_source": STRING_UTM_SOURCE,
-    "utm_medium": STRING_UTM_MEDIUM,
-    "utm_campaign": STRING_UTM_CAMPAIGN,
-    "utm_term": STRING_UTM_TERM,
-    "utm_content": STRING_UTM_CONTENT,
-    "click_id": STRING_CLICK_ID,
-    "country": STRING_COUNTRY,
-    "language": STRING_LANGUAGE,
-    "timezone": STRING_TIMEZONE,
-    "browser": STRING_BROWSER,
-    "browser_version": STRING_BROWSER_VERSION,
-    "os": STRING_OS,
-    "os_version": STRING_OS_VERSION,
-    "event_name": STRING_EVENT_NAME,
-    "revenue_currency": STRING_REVENUE_CURRENCY,
-    "batch_id": DICTIONARY_BATCH_ID,
-}
-
-_SHAPES = {_TEXT: SHAPE_TEXT, _DICTIONARY: SHAPE_DICTIONARY, _PROPS: SHAPE_PROPS, _METRIC_MAP: SHAPE_METRICS}
-_WIDTHS_BYTES = {
-    "UInt8": 1, "UInt16": 2, "UInt32": 4, "UInt64": 8, "Int64": 8, "DateTime": 4, "DateTime64": 8, "Enum8": 1,
-}
+from core_ext.frames import frame_block
+from core_ext.plan import EVENTS_COLUMNS, LEDGER_COLUMNS, OUTCOME_LABELS, stored_string
 
 cdef extern from *:
     """
@@ -219,46 +45,6 @@ cdef extern from *:
     """
     const char* _BUILD_PROFILE "FOOTFALL_BUILD_PROFILE"
 
-cdef EventsPlan _plan
-cdef Seed _seed
-# The bytes that `_plan` points to.
-_kept = []
-
-
-def _stored(text):
-    """A String value as ClickHouse stores it; shorter than 2**14 bytes."""
-    data = text.encode()
-    size = len(data)
-    return (bytes([size]) if size < 0x80 else bytes([size & 0x7F | 0x80, size >> 7])) + data
-
-
-cdef int _make_plan() except -1:
-    """Fills the module's tables from EVENTS_COLUMNS."""
-    cdef bytes kept
-    cdef ColumnPlan* column
-    if len(EVENTS_COLUMNS) != EVENTS_COLUMN_COUNT:
-        raise ImportError("EVENTS_COLUMNS and events.pxd list different columns")
-    for i, (name, type_name) in enumerate(EVENTS_COLUMNS):
-        kept = _stored(name) + _stored(type_name)
-        _kept.append(kept)
-        column = &_plan.columns[<size_t>i]
-        column.header = <const uint8_t*>PyBytes_AS_STRING(kept)
-        column.header_bytes = PyBytes_GET_SIZE(kept)
-        column.shape = _SHAPES.get(type_name, SHAPE_FIXED)
-        column.width_bytes = _WIDTHS_BYTES[type_name.partition("(")[0]] if column.shape == SHAPE_FIXED else 0
-        column.source = _STRINGS[name] if column.shape in (SHAPE_TEXT, SHAPE_DICTIONARY) else 0
-    for code, name in _METRICS.items():
-        kept = name.encode()
-        _kept.append(kept)
-        _plan.metric_names[<size_t>code].text = <const uint8_t*>PyBytes_AS_STRING(kept)
-        _plan.metric_names[<size_t>code].size_bytes = PyBytes_GET_SIZE(kept)
-    _seed.first = int.from_bytes(os.urandom(8), "little")
-    _seed.second = int.from_bytes(os.urandom(8), "little")
-    return 0
-
-
-_make_plan()
-
 
 class RecordFault(enum.IntEnum):
     OUTSIDE = FAULT_OUTSIDE
@@ -269,7 +55,6 @@ class RecordFault(enum.IntEnum):
     UTF8 = FAULT_UTF8
     PARTITION = FAULT_PARTITION
     NUMBER = FAULT_NUMBER
-    TIME = FAULT_TIME
 
 
 class SegmentFault(enum.Enum):
@@ -292,7 +77,8 @@ cdef enum:
     _HEADER_BYTES_OFFSET = 10
     _VERSION = 1
 
-cdef enum Outcome:
+# How a pass ended.
+cdef enum Ending:
     DONE
     NO_MEMORY
     CHANGED
@@ -330,7 +116,7 @@ cdef class _Batch:
         self.drop_scratch()
         events_close(&self.columns)
 
-    cdef Outcome check(
+    cdef Ending check(
         self, Cursor segment, const uint8_t* offsets, const uint8_t* lengths, const Partition* partition
     ) noexcept nogil:
         """Pass 1 and 2."""
@@ -346,7 +132,7 @@ cdef class _Batch:
             self.keys == NULL
             or self.spare_keys == NULL
             or self.faults == NULL
-            or not ledger_open(&self.ledger, &_seed)
+            or not ledger_open(&self.ledger, &hash_seed)
         ):
             return NO_MEMORY
         for i in range(<uint32_t>self.records):
@@ -384,7 +170,7 @@ cdef class _Batch:
         self.order = sort_rows(self.keys, self.spare_keys, self.rows)
         return DONE
 
-    cdef Outcome build(self, Cursor segment, bint block_info) noexcept nogil:
+    cdef Ending build(self, Cursor segment, bint block_info) noexcept nogil:
         """Pass 3, after `events_open`."""
         cdef Cursor record
         cdef const RowKey* key
@@ -401,7 +187,7 @@ cdef class _Batch:
                 return NO_MEMORY if added == ADD_NO_MEMORY else CHANGED
         return DONE if events_pieces(&self.columns, block_info) else NO_MEMORY
 
-    cdef Outcome frame(self) noexcept nogil:
+    cdef Ending frame(self) noexcept nogil:
         cdef size_t bound = frames_bound(pieces_bytes(&self.columns.pieces), FRAME_RAW_MAX_BYTES)
         cdef uint8_t* shrunk
         self.framed = <uint8_t*>malloc(bound)
@@ -563,7 +349,7 @@ def encode_segment(segment, offsets, lengths, *, batch_id, form="tcp", compress=
     cdef _Batch batch = _Batch()
     cdef Partition partition
     cdef uint32_t batch_time_s
-    cdef Outcome outcome
+    cdef Ending ending
     cdef Cursor bytes_left
     cdef size_t i
     _check_form(form)
@@ -579,23 +365,30 @@ def encode_segment(segment, offsets, lengths, *, batch_id, form="tcp", compress=
     bytes_left.left = segment_view.shape[0]
 
     with nogil:
-        outcome = batch.check(bytes_left, offsets_at, lengths_at, &partition)
-        if outcome == DONE and batch.rows:
+        ending = batch.check(bytes_left, offsets_at, lengths_at, &partition)
+        if ending == DONE and batch.rows:
             free(batch.spare_keys if batch.order == batch.keys else batch.keys)
             batch.keys = batch.order
             batch.spare_keys = NULL
             if not events_open(
-                &batch.columns, &_plan, batch.rows, &batch.totals, &partition, batch_time_s, batch_at, batch_bytes,
-                &_seed,
+                &batch.columns,
+                &events_plan,
+                batch.rows,
+                &batch.totals,
+                &partition,
+                batch_time_s,
+                batch_at,
+                batch_bytes,
+                &hash_seed,
             ):
-                outcome = NO_MEMORY
-            if outcome == DONE:
-                outcome = batch.build(bytes_left, block_info)
-            if outcome == DONE and framed:
-                outcome = batch.frame()
-    if outcome == NO_MEMORY:
+                ending = NO_MEMORY
+            if ending == DONE:
+                ending = batch.build(bytes_left, block_info)
+            if ending == DONE and framed:
+                ending = batch.frame()
+    if ending == NO_MEMORY:
         raise MemoryError
-    if outcome == CHANGED:
+    if ending == CHANGED:
         raise SegmentError(SegmentFault.CHANGED, "the segment changed while it was encoded")
 
     block.rows = batch.rows
@@ -628,7 +421,7 @@ def _dictionary(values):
         (1).to_bytes(8, "little"),
         LOW_CARDINALITY_FLAGS.to_bytes(8, "little"),
         len(numbers).to_bytes(8, "little"),
-        *map(_stored, numbers),
+        *map(stored_string, numbers),
         len(rows).to_bytes(8, "little"),
         rows,
     ))
@@ -648,7 +441,7 @@ def encode_ledger(entries, *, batch_id, batch_time_s, form="tcp", compress=True)
     bodies = (
         array("I", sites).tobytes(),
         array("I", hours).tobytes(),
-        _dictionary([_OUTCOMES[outcome] for outcome in outcomes]),
+        _dictionary([OUTCOME_LABELS[outcome] for outcome in outcomes]),
         array("H", bot_reasons).tobytes(),
         array("Q", counts).tobytes(),
         array("I", [batch_time_s]).tobytes() * block.rows,
@@ -656,9 +449,9 @@ def encode_ledger(entries, *, batch_id, batch_time_s, form="tcp", compress=True)
     )
     head = bytearray(BLOCK_HEAD_MAX_BYTES)
     cdef uint8_t[::1] head_view = head
-    cdef size_t head_bytes = write_block_head(&head_view[0], len(LEDGER_COLUMNS), block.rows, form == "tcp") - &head_view[0]
-    bare = bytes(head[:head_bytes]) + b"".join(
-        _stored(name) + _stored(type_name) + body
+    cdef uint8_t* end = write_block_head(&head_view[0], len(LEDGER_COLUMNS), block.rows, form == "tcp")
+    bare = bytes(head[:end - &head_view[0]]) + b"".join(
+        stored_string(name) + stored_string(type_name) + body
         for (name, type_name), body in zip(LEDGER_COLUMNS, bodies, strict=True)
     )
     block.bare_bytes = len(bare)

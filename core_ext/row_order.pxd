@@ -16,8 +16,8 @@ cdef enum:
     DIGIT_BITS = 11
     DIGIT_VALUES = 1 << DIGIT_BITS
     DIGITS = 6
-    # Measured: below this an insertion sort beats clearing the counters.
-    INSERTION_MAX_ROWS = 48
+    # A visitor with more rows in one hour is no person. Anything from 16 to 300 measures alike.
+    INSERTION_MAX_ROWS = 64
     HOUR_OF_MONTH_BITS = 10
     MS_OF_HOUR_BITS = 22
     VISITOR_HIGH_BITS = 22

@@ -18,8 +18,10 @@ from core_ext.varint cimport varint_bytes
 cdef enum:
     HOUR_S = 3600
     HOUR_MS = 3600 * 1000
-    # A record may not claim more: bounds every later multiplication (RECORD_MAX_BYTES is far below).
+    # u8 metric, f32 value.
     METRIC_ENTRY_BYTES = 5
+    # u16 key bytes, u16 value bytes.
+    PROP_HEAD_BYTES = 4
     METRIC_CODES = METRIC_TRANSFER_BYTES + 1
 
 # Mirrored in Python as `native.RecordFault`; a test walks both and shows each one.
@@ -33,10 +35,9 @@ cdef enum Fault:
     FAULT_UTF8 = 6
     FAULT_PARTITION = 7
     FAULT_NUMBER = 8
-    FAULT_TIME = 9
 
 
-# What all rows of the segment share: the one partition that its block may hold.
+# What all records of the segment share: the one partition that its blocks may hold.
 cdef struct Partition:
     int64_t month_start_ms
     int64_t month_end_ms
@@ -78,6 +79,10 @@ cdef inline Fault check_strings(const uint8_t* lengths, const uint8_t* strings, 
     return FAULT_NONE
 
 
+cdef inline bint in_month(int64_t time_ms, const Partition* partition) noexcept nogil:
+    return partition.month_start_ms <= time_ms < partition.month_end_ms
+
+
 cdef inline Fault check_hit(Cursor record, const Partition* partition, Totals* totals) noexcept nogil:
     cdef const uint8_t* fixed = take(&record, HIT_FIXED_BYTES)
     cdef const uint8_t* lengths
@@ -87,7 +92,6 @@ cdef inline Fault check_hit(Cursor record, const Partition* partition, Totals* t
     cdef size_t field, strings_bytes = 0, prop_value_bytes = 0
     cdef uint16_t key_bytes, value_bytes
     cdef uint8_t i, props, metrics
-    cdef int64_t time_ms
     cdef Fault fault
     if fixed == NULL:
         return FAULT_TRUNCATED
@@ -111,7 +115,7 @@ cdef inline Fault check_hit(Cursor record, const Partition* partition, Totals* t
 
     props = fixed[OFFSET_PROPS_COUNT]
     for i in range(props):
-        entry = take(&record, 4)
+        entry = take(&record, PROP_HEAD_BYTES)
         if entry == NULL:
             return FAULT_TRUNCATED
         key_bytes = load_u16(entry)
@@ -136,9 +140,8 @@ cdef inline Fault check_hit(Cursor record, const Partition* partition, Totals* t
     if record.left:
         return FAULT_TOO_LONG
 
-    time_ms = load_i64(fixed + OFFSET_TIME_MS)
     if not (
-        partition.month_start_ms <= time_ms < partition.month_end_ms
+        in_month(load_i64(fixed + OFFSET_TIME_MS), partition)
         and fixed[OFFSET_RETENTION_CLASS] == partition.retention_class
     ):
         return FAULT_PARTITION
@@ -151,19 +154,17 @@ cdef inline Fault check_hit(Cursor record, const Partition* partition, Totals* t
     return FAULT_NONE
 
 
-cdef inline Fault check_short(Cursor record) noexcept nogil:
+cdef inline Fault check_short(Cursor record, const Partition* partition) noexcept nogil:
     cdef const uint8_t* fixed = take(&record, SHORT_RECORD_BYTES)
-    cdef int64_t time_ms
     if fixed == NULL:
         return FAULT_TRUNCATED
     if record.left:
         return FAULT_TOO_LONG
     if not is_outcome_of_short(fixed[OFFSET_SHORT_OUTCOME]):
         return FAULT_CODE
-    time_ms = load_i64(fixed + OFFSET_SHORT_TIME_MS)
-    # The ledger's hour is a DateTime: unsigned 32-bit seconds.
-    if not 0 <= time_ms < (<int64_t>1 << 32) * 1000:
-        return FAULT_TIME
+    # The ledger's block, too, belongs to one month.
+    if not in_month(load_i64(fixed + OFFSET_SHORT_TIME_MS), partition):
+        return FAULT_PARTITION
     return FAULT_NONE
 
 
@@ -174,5 +175,5 @@ cdef inline Fault check_record(Cursor record, const Partition* partition, Totals
     if record.at[OFFSET_RECORD_KIND] == RECORD_HIT:
         return check_hit(record, partition, totals)
     if record.at[OFFSET_RECORD_KIND] == RECORD_SHORT:
-        return check_short(record)
+        return check_short(record, partition)
     return FAULT_RECORD_KIND

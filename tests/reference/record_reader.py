@@ -51,18 +51,18 @@ def read_record(payload: bytes, *, month: int, retention_class: int) -> Hit | Sh
     if payload[0] == 1:
         return _read_hit(payload, month, retention_class)
     if payload[0] == 2:
-        return _read_short(payload)
+        return _read_short(payload, month)
     raise BadRecord("RECORD_KIND")
 
 
-def _read_short(payload: bytes) -> Short:
+def _read_short(payload: bytes, month: int) -> Short:
     reader = _Reader(payload)
     _, outcome, bot_reasons, site_id, time_ms = struct.unpack("<BBHIq", reader.take(_SHORT_BYTES))
     reader.end()
     if outcome not in _OUTCOMES_OF_SHORT:
         raise BadRecord("CODE")
-    if not 0 <= time_ms < (1 << 32) * 1000:
-        raise BadRecord("TIME")
+    if not _in_month(time_ms, month):
+        raise BadRecord("PARTITION")
     return Short(outcome=outcome, bot_reasons=bot_reasons, site_id=site_id, time_ms=time_ms)
 
 
@@ -98,8 +98,7 @@ def _read_hit(payload: bytes, month: int, retention_class: int) -> Hit:
             raise BadRecord("NUMBER")
         metrics.append((code, number))
     reader.end()
-    start_ms, end_ms = month_bounds_ms(month)
-    if not (start_ms <= time_ms < end_ms and retention == retention_class):
+    if not (_in_month(time_ms, month) and retention == retention_class):
         raise BadRecord("PARTITION")
     return Hit(
         kind=kind,
@@ -123,6 +122,11 @@ def _read_hit(payload: bytes, month: int, retention_class: int) -> Hit:
         props=tuple(props),
         metrics=tuple(metrics),
     )
+
+
+def _in_month(time_ms: int, month: int) -> bool:
+    start_ms, end_ms = month_bounds_ms(month)
+    return start_ms <= time_ms < end_ms
 
 
 def month_bounds_ms(month: int) -> tuple[int, int]:
