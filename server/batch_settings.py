@@ -81,7 +81,7 @@ def _line_values(text: str) -> dict[str, Any]:
 
 
 class BatchSettingsWatcher(threading.Thread):
-    """Reads the file every second; calls `apply`, from its own thread, with settings that differ from those in force."""
+    """Reads the file every second; calls `apply`, from its own thread, with settings that are not in force yet."""
 
     def __init__(self, path: Path, base: BatchSettings, apply: Callable[[BatchSettings], None]) -> None:
         super().__init__(name="batch-settings", daemon=True)

@@ -1,0 +1,76 @@
+"""Liveness and readiness of one process, and of all of them together.
+
+`/healthz` (live): the event loop runs, which answering proves, and the flusher moves. `/readyz` (ready): the spool can
+be written and has room, and a snapshot is loaded. A stopping process is live but not ready. Each answer names what is
+wrong in words, without addresses or secrets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+# The flusher thread looks at its queue every second and reports; a single INSERT may take its whole time limit.
+FLUSHER_STALL_S = 120.0
+
+# A process reports to its parent every second; one that was silent for this long hangs.
+REPORT_STALL_S = 10.0
+
+
+@dataclass(frozen=True)
+class HealthReport:
+    """What is wrong; nothing when well."""
+
+    live: tuple[str, ...] = ()
+    ready: tuple[str, ...] = ()
+
+
+@dataclass
+class ProcessHealth:
+    """Watches one process. A role that has no collector or flusher leaves those probes out."""
+
+    has_snapshot: Callable[[], bool]
+    is_spool_writable: Callable[[], bool] | None = None
+    has_spool_room: Callable[[], bool] | None = None
+    flusher_moved_at_s: Callable[[], float] | None = None
+    is_stopping: bool = False
+    clock: Callable[[], float] = field(default=time.monotonic)
+
+    def report(self) -> HealthReport:
+        """The state at this moment."""
+        live: list[str] = []
+        if self.flusher_moved_at_s is not None and self.clock() - self.flusher_moved_at_s() > FLUSHER_STALL_S:
+            live.append(f"the flusher has not moved for {FLUSHER_STALL_S:.0f} s")
+        ready = list(live)
+        if self.is_stopping:
+            ready.append("the process is stopping")
+        if not self.has_snapshot():
+            ready.append("no snapshot is loaded")
+        if self.is_spool_writable is not None and not self.is_spool_writable():
+            ready.append("the spool cannot be written")
+        if self.has_spool_room is not None and not self.has_spool_room():
+            ready.append("the spool is full")
+        return HealthReport(tuple(live), tuple(ready))
+
+
+def merge_reports(reports: Mapping[str, tuple[float, HealthReport]], expected: int, now_s: float) -> HealthReport:
+    """The state of all processes, from when each last reported and what it said."""
+    live: list[str] = []
+    ready: list[str] = []
+    for process, (reported_at_s, report) in sorted(reports.items()):
+        if now_s - reported_at_s > REPORT_STALL_S:
+            live.append(f"process {process}: silent for {now_s - reported_at_s:.0f} s")
+            continue
+        live.extend(f"process {process}: {reason}" for reason in report.live)
+        ready.extend(f"process {process}: {reason}" for reason in report.ready)
+    if len(reports) < expected:
+        ready.append(f"{expected - len(reports)} of {expected} processes have not started")
+    return HealthReport(tuple(live), (*live, *ready))
+
+
+def health_answer(problems: tuple[str, ...]) -> tuple[int, dict[str, object]]:
+    """Status and JSON for a probe."""
+    if problems:
+        return 503, {"ok": False, "problems": list(problems)}
+    return 200, {"ok": True}
