@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,8 +103,19 @@ class BlockConnection:
             **options,
         )
 
-    def insert_block(self, target: Target, parts: Sequence[Buffer], *, token: str, query_id: str) -> None:
-        """Store one block: `parts` are its compressed frames. Returns when the server has acknowledged it."""
+    def insert_block(
+        self,
+        target: Target,
+        parts: Sequence[Buffer],
+        *,
+        token: str,
+        query_id: str,
+        while_waiting: Callable[[], None] | None = None,
+    ) -> None:
+        """Store one block: `parts` are its compressed frames. Returns when the server has acknowledged it.
+
+        `while_waiting` is called once everything is sent, while the server works; it must not raise.
+        """
         client = self._client
         try:
             client.establish_connection(self._insert_settings(token))
@@ -117,6 +128,8 @@ class BlockConnection:
             self._send_frames(parts)
             connection.send_data(RowOrientedBlock())
             connection.fout.flush()
+            if while_waiting is not None:
+                while_waiting()
             client.receive_end_of_insert_query()
         except BaseException:
             client.disconnect()

@@ -73,6 +73,12 @@ class FlushQueue:
                         return job
             return None
 
+    def put_back(self, job: Job) -> None:
+        """A segment that was taken and not tried: it is the next one of its shard again."""
+        with self._lock:
+            self._taken.discard(job)
+            self._shard(job.shard).waiting.appendleft(job)
+
     def again(self, job: Job, now_s: float, *, sent_before: bool, only_this: bool = False) -> float:
         """A failed segment goes to the end of its shard's queue and waits, `only_this` or with the whole shard.
 

@@ -11,6 +11,7 @@ may have arrived (a failed attempt, one found in a dead process's folder) is ask
 | PERMANENT, unreadable | moved to quarantine, the next one is sent |
 | DOUBTFUL | waits; quarantined once it has failed often while others were stored, or for very long |
 
+A thread prepares the next segment while the store works on the one it was sent, so encoding and storing overlap.
 Threads: all of them run `_work`; whoever finds nothing to send asks the collector for the next sealed segment (one at a
 time) and, now and then, looks for orphaned folders. `stop` lets them finish what can be sent now, within its grace.
 """
@@ -24,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -93,6 +95,32 @@ class FlushCounters:
     quarantined_segments: int = 0
     quarantined_records: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _Ready:
+    """A segment that was prepared, or could not be. `seconds`: what preparing took."""
+
+    job: Job
+    batch: Batch | None
+    error: Exception | None
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Hand:
+    """What one thread holds: its connections, and the batch it prepared ahead."""
+
+    sinks: dict[int, Sink] = field(default_factory=dict)
+    ahead: _Ready | None = None
+
+
+def _prepare(job: Job) -> _Ready:
+    started_s = time.monotonic()
+    try:
+        return _Ready(job, prepare(job.path), None, time.monotonic() - started_s)
+    except Exception as error:  # raised again where the segment's turn comes
+        return _Ready(job, None, error, time.monotonic() - started_s)
 
 
 class Flusher:
@@ -170,25 +198,45 @@ class Flusher:
         self._work(0)
 
     def _work(self, number: int) -> None:
-        sinks: dict[int, Sink] = {}
+        hand = _Hand()
         try:
             while number < self._wanted and time.monotonic() < self._deadline_s:
                 self._beats[number] = time.monotonic()
-                job = self._queue.take(time.monotonic())
-                if job is not None:
-                    self._send(job, sinks)
-                elif not self._take_in() and self._stopping.is_set():
+                ready = hand.ahead or self._take_ready()
+                hand.ahead = None
+                if ready is not None:
+                    self._send(ready, hand)
+                elif not self._take_in(POLL_MS) and self._stopping.is_set():
                     return
         finally:
             self._beats.pop(number, None)
-            for sink in sinks.values():
+            self._put_back(hand)
+            for sink in hand.sinks.values():
                 sink.close()
 
-    def _take_in(self) -> bool:
+    def _take_ready(self) -> _Ready | None:
+        """The next segment that may be sent, prepared."""
+        job = self._queue.take(time.monotonic())
+        return None if job is None else _prepare(job)
+
+    def _look_ahead(self, hand: _Hand) -> None:
+        """While the store works on a batch, prepare the next: the one thread keeps both sides busy."""
+        hand.ahead = self._take_ready()
+        if hand.ahead is None and self._take_in(0):
+            hand.ahead = self._take_ready()
+
+    def _put_back(self, hand: _Hand) -> None:
+        if hand.ahead is not None:
+            self._queue.put_back(hand.ahead.job)
+            hand.ahead = None
+
+    def _take_in(self, longest_ms: int) -> bool:
         """Queue one more sealed segment, or wait for one. Returns whether there was something."""
         now_s = time.monotonic()
         ready_s = self._queue.next_ready_s(now_s)
-        timeout_ms = 0 if self._stopping.is_set() else POLL_MS if ready_s is None else min(POLL_MS, int(ready_s * 1000))
+        timeout_ms = 0 if self._stopping.is_set() else longest_ms
+        if ready_s is not None:
+            timeout_ms = min(timeout_ms, int(ready_s * 1000))
         if not self._intake.acquire(timeout=timeout_ms / 1000):
             return False
         try:
@@ -202,7 +250,7 @@ class Flusher:
         return True
 
     def _put(self, job: Job) -> None:
-        with suppress(FileNotFoundError):  # gone already: sending it will say so
+        with suppress(OSError):  # gone or unreadable: sending it will say so
             job.shard, job.created_at_ms = peek(job.path)
         self._queue.put(job)
 
@@ -221,29 +269,32 @@ class Flusher:
                 found = True
         return found
 
-    def _send(self, job: Job, sinks: dict[int, Sink]) -> None:
+    def _send(self, ready: _Ready, hand: _Hand) -> None:
         """One attempt at one segment, whatever comes of it."""
+        job, batch = ready.job, ready.batch
         sink: Sink | None = None
         try:
-            started_s = time.monotonic()
-            batch = prepare(job.path)
-            prepared_s = time.monotonic()
+            if batch is None:
+                assert ready.error is not None, "preparing ends with a batch or an error"
+                raise ready.error
             job.shard = batch.shard
             self._keep_damage(job, batch)
             if job.sent_before and time.time() - batch.created_at_ms / 1000 > REPLAY_MAX_AGE_S:
                 self._set_aside(job, TOO_OLD, batch.records)
                 return
-            sink = sinks.get(batch.shard) or sinks.setdefault(batch.shard, self._make_sink(batch.shard))
-            stored = sink.store(batch, sent_before=job.sent_before)
+            sink = hand.sinks.get(batch.shard) or hand.sinks.setdefault(batch.shard, self._make_sink(batch.shard))
+            started_s = time.monotonic()
+            stored = sink.store(batch, sent_before=job.sent_before, while_waiting=partial(self._look_ahead, hand))
         except FileNotFoundError:
             logger.warning("segment %s vanished before it was sent", job.path.name)
             self._finish(job, stored=False)
         except UnreadableSegment as error:
             self._set_aside(job, Failure(Verdict.PERMANENT, "unreadable", str(error)), error.records)
         except Exception as error:  # whatever it is, the segment is kept and the thread goes on
+            self._put_back(hand)
             self._failed(job, classify(error), may_have_sent=sink is not None and sink.may_have_sent)
         else:
-            self._count_stored(batch, stored.found, prepared_s - started_s, time.monotonic() - prepared_s)
+            self._count_stored(batch, stored.found, ready.seconds, time.monotonic() - started_s)
             self._finish(job, stored=True)
 
     def _finish(self, job: Job, *, stored: bool) -> None:
@@ -253,7 +304,7 @@ class Flusher:
                 self._source.discard(str(job.path))
             else:
                 job.folder.discard(job.path)
-        except OSError as error:
+        except Exception as error:  # of the collector's or the disk's: the thread goes on, the segment stays known
             now_s = time.monotonic()
             self._log_failure(classify(error), self._queue.again(job, now_s, sent_before=True), now_s)
             return

@@ -144,13 +144,17 @@ _DONE = "SELECT name, any(checksum) FROM schema_migrations GROUP BY name"
 
 
 def pending(address: ClickHouseAddress, folder: Path = SCHEMA_FOLDER) -> list[str]:
-    """Names that `migrate` would apply."""
-    connection = BlockConnection(address)
+    """Names that `migrate` would apply; all of them where the database does not exist yet."""
+    connection = BlockConnection(dataclasses.replace(address, database="default"))
     try:
         known = connection.select(
-            "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
+            "SELECT count() FROM system.tables WHERE database = %(database)s AND name = 'schema_migrations'",
+            {"database": address.database},
         )
-        done = {str(name) for name, _ in connection.select(_DONE)} if known[0][0] else set()
+        done = set()
+        if known[0][0]:
+            rows = connection.select(f"SELECT DISTINCT name FROM {address.database}.schema_migrations")
+            done = {str(name) for (name,) in rows}
     finally:
         connection.close()
     return [migration.name for migration in migrations(folder) if migration.name not in done]

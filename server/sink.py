@@ -17,6 +17,7 @@ Not thread-safe: one sink per flusher thread and shard.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from core_ext.native import Block
@@ -56,8 +57,11 @@ class Sink:
         self.may_have_sent = False
         """After a failed `store`: whether a block of it may have reached the server."""
 
-    def store(self, batch: Batch, *, sent_before: bool) -> Stored:
-        """Store the batch's rows and counts. Raises what `server.retry.classify` takes."""
+    def store(self, batch: Batch, *, sent_before: bool, while_waiting: Callable[[], None] | None = None) -> Stored:
+        """Store the batch's rows and counts. Raises what `server.retry.classify` takes.
+
+        `while_waiting`: see `BlockConnection.insert_block`; called at most once, while the rows are stored.
+        """
         stored = Stored()
         self.may_have_sent = False
         if sent_before:
@@ -67,7 +71,7 @@ class Sink:
             if sent_before and self.has(self._events.table, batch.id, batch.events_probe):
                 stored.found = True
             else:
-                self._insert(self._events, batch.events, batch.events_token)
+                self._insert(self._events, batch.events, batch.events_token, while_waiting)
                 stored.events_sent = True
         if batch.ledger.rows:
             if sent_before and self.has(self._ledger.table, batch.id, batch.ledger_probe):
@@ -91,11 +95,15 @@ class Sink:
         if self._connection is not None:
             self._connection.close()
 
-    def _insert(self, target: Target, block: Block, token: str) -> None:
+    def _insert(
+        self, target: Target, block: Block, token: str, while_waiting: Callable[[], None] | None = None
+    ) -> None:
         connection = self._connected()
         connection.may_have_sent = False
         try:
-            connection.insert_block(target, block.parts, token=token, query_id=query_id(token))
+            connection.insert_block(
+                target, block.parts, token=token, query_id=query_id(token), while_waiting=while_waiting
+            )
         finally:
             self.may_have_sent = self.may_have_sent or connection.may_have_sent
 

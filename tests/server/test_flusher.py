@@ -129,7 +129,7 @@ def proxied(rig: Rig) -> Iterator[FaultProxy]:
 
     with FaultProxy(rig.address.hosts[0]) as proxy:
         rig.address = dataclasses.replace(
-            rig.address, hosts=(("127.0.0.1", proxy.port),), connect_timeout_s=1.0, send_receive_timeout_s=1.0
+            rig.address, hosts=(("127.0.0.1", proxy.port),), connect_timeout_s=0.5, send_receive_timeout_s=0.7
         )
         yield proxy
 
@@ -167,7 +167,7 @@ def test_stop_sends_what_is_sealed(rig: Rig) -> None:
     rig.assert_stored_once()
 
 
-@pytest.mark.parametrize("after_bytes", [0, 100, 900, 2_000, 6_000, 20_000, 60_000])
+@pytest.mark.parametrize("after_bytes", [0, 100, 2_000, 6_000, 60_000])
 @pytest.mark.parametrize("action", ["cut", "reset", "stall", "swallow_answer"])
 def test_a_broken_connection_loses_and_doubles_nothing(
     rig: Rig, proxied: FaultProxy, action: str, after_bytes: int
@@ -255,11 +255,11 @@ class RefusingSink(Sink):
 
     refuses: Callable[[Batch], Exception | None]
 
-    def store(self, batch: Batch, *, sent_before: bool) -> Stored:
+    def store(self, batch: Batch, *, sent_before: bool, while_waiting: Callable[[], None] | None = None) -> Stored:
         error = self.refuses(batch)
         if error is not None:
             raise error
-        return super().store(batch, sent_before=sent_before)
+        return super().store(batch, sent_before=sent_before, while_waiting=while_waiting)
 
 
 def refusing(rig: Rig, refuses: Callable[[Batch], Exception | None]) -> Callable[[int], Sink]:
