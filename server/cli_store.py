@@ -19,7 +19,7 @@ from server.config import Settings, load_settings
 from server.migrate import pending
 from server.quarantine import Quarantine
 from server.queries import run_query
-from server.replay import drain_spool, replay_files, replay_quarantine
+from server.segment_replay import drain_spool, replay_files, replay_quarantine
 from server.sites import find_site
 from server.spool import inspect
 from server.store import Store, open_store

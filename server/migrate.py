@@ -26,10 +26,10 @@ SCHEMA_FOLDER = Path(__file__).parent / "schema"
 RETENTION_DAYS = {1: 400, 2: 1_130, 3: 1_860}
 """Days that each retention class is kept: 13 months, 3 and 5 years, each with a month for year-on-year comparison.
 Other classes are kept."""
-NON_REPLICATED_WINDOW_BLOCKS = 10_000
-"""Deduplication tokens that a plain table remembers: over an hour at 2 INSERTs/s, as replicated tables by default."""
+WINDOW_BLOCKS = 10_000
+"""Deduplication tokens that a table remembers, as replicated tables do by default: over an hour at 2 INSERTs/s."""
 REPLICATED_WINDOW_S = 7 * 24 * 3_600
-"""The age of the oldest replay, so that a replicated table knows every token that may come back."""
+"""And for how long at most, where little is inserted: the age of the oldest replay. batch_id is asked for the rest."""
 
 Durability = Literal["process", "power"]
 
@@ -75,9 +75,10 @@ class SchemaForm:
             "events_engine": self.engine,
             "ledger_engine": self.engine,
             "dedup_window": (
+                f"replicated_deduplication_window = {WINDOW_BLOCKS}, "
                 f"replicated_deduplication_window_seconds = {REPLICATED_WINDOW_S},"
                 if self.cluster
-                else f"non_replicated_deduplication_window = {NON_REPLICATED_WINDOW_BLOCKS},"
+                else f"non_replicated_deduplication_window = {WINDOW_BLOCKS},"
             ),
             "retention_days": ", ".join(str(days) for _, days in sorted(RETENTION_DAYS.items())),
         }

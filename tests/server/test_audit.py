@@ -13,7 +13,7 @@ from server.clickhouse_tcp import BlockConnection
 from server.clickhouse_url import ClickHouseAddress
 from server.migrate import SchemaForm, migrate
 from server.quarantine import Quarantine
-from server.replay import drain_spool, replay_files, replay_quarantine
+from server.segment_replay import drain_spool, replay_files, replay_quarantine
 from server.sink import Sink
 from server.spool import take_folder
 from tests.server.segments import SegmentFile, write_segment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -66,7 +67,8 @@ def test_durability_follows_the_setting(store_address: ClickHouseAddress) -> Non
     connection.close()
 
 
-def test_the_cluster_form_is_replicated_and_distributed() -> None:
+def test_the_cluster_form_is_replicated_and_distributed(clickhouse: ClickHouseAddress) -> None:
+    """Checked by form and by the server's parser: the embedded server has no coordination service to run it with."""
     statements = [text for migration in migrations() for text in migration.statements(SchemaForm(cluster="stats"))]
     created = {re.search(r"EXISTS (\w+)", text)[1]: text for text in statements}  # type: ignore[index]
     assert created.keys() == {"events_local", "ledger_local", "events", "ledger"}
@@ -74,6 +76,10 @@ def test_the_cluster_form_is_replicated_and_distributed() -> None:
         assert "ON CLUSTER 'stats'" in text
         assert ("ReplicatedMergeTree" if name.endswith("_local") else "Distributed('stats'") in text
     assert not any("$" in text for text in statements)
+    connection = BlockConnection(dataclasses.replace(clickhouse, database="default"))
+    for text in statements:
+        assert connection.select("SELECT formatQuery(%(text)s)", {"text": text})[0][0].startswith("CREATE TABLE")
+    connection.close()
 
 
 def test_rows_of_a_batch_forget_its_id_after_a_week(store_address: ClickHouseAddress) -> None:
