@@ -24,6 +24,8 @@ from server.batch import OPEN_SUFFIX, SEALED_SUFFIX
 
 logger = logging.getLogger(__name__)
 
+SETTLING_S = 10.0
+"""An empty folder that changed this recently may belong to a process that is just about to lock it: leave it alone."""
 LOCK_NAME = "lock"
 """The file whose flock says who owns the folder; the same name as in rust_ext's spool."""
 
@@ -131,13 +133,15 @@ def take_folder(folder: Path) -> OwnedFolder | None:
 def take_orphans(root: Path) -> Iterator[OwnedFolder]:
     """Own every folder whose process is gone. Empty ones are removed on the way."""
     for folder in folders(root):
-        owned = take_folder(folder)
+        owned = None if _is_settling(folder) else take_folder(folder)
         if owned is not None and not owned.remove_if_empty():
             yield owned
 
 
 def is_in_use(folder: Path) -> bool:
-    """Whether a living process owns the folder."""
+    """Whether a living process owns the folder, or may be about to."""
+    if _is_settling(folder):
+        return True
     try:
         lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -150,6 +154,13 @@ def is_in_use(folder: Path) -> bool:
         return False
     finally:
         os.close(lock)
+
+
+def _is_settling(folder: Path) -> bool:
+    """Taking the lock, even to look, would make the folder's new process fail."""
+    with suppress(FileNotFoundError):
+        return not segment_files(folder) and time.time() - folder.stat().st_mtime < SETTLING_S
+    return False
 
 
 def inspect(root: Path) -> list[FolderReport]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,9 +44,23 @@ def test_a_folder_is_anothers_until_that_process_ends(tmp_path: Path) -> None:
     orphan.close()
 
 
+def settle(folder: Path) -> None:
+    """As if nothing had happened in it for a while."""
+    long_ago_s = time.time() - 60
+    os.utime(folder, (long_ago_s, long_ago_s))
+
+
+def test_a_folder_that_is_just_being_made_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    assert not list(take_orphans(tmp_path))
+    assert is_in_use(tmp_path / "a")
+    assert not list((tmp_path / "a").iterdir())
+
+
 def test_an_empty_orphan_is_removed(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "lock").touch()
+    settle(tmp_path / "a")
     assert not list(take_orphans(tmp_path))
     assert not (tmp_path / "a").exists()
 
@@ -60,6 +76,7 @@ def test_discarding_the_last_segment_empties_the_folder(tmp_path: Path) -> None:
 def test_a_file_that_is_not_a_segment_keeps_the_folder(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "notes.txt").touch()
+    settle(tmp_path / "a")
     assert not list(take_orphans(tmp_path))
     assert (tmp_path / "a" / "notes.txt").exists()
 
