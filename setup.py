@@ -73,8 +73,6 @@ def pack_rules(target: Path) -> None:
     if not all((ROOT / "node_modules" / name).is_dir() for name in NPM_RULE_PACKAGES):
         # The optional package is the embedded ClickHouse, half a gigabyte that no build step needs.
         subprocess.run(["npm", "ci", "--omit=dev", "--omit=optional", "--ignore-scripts"], cwd=ROOT, check=True)
-    if not (ROOT / "rust_ext" / "pack_rules.py").exists():
-        return
     command = [
         sys.executable,
         "rust_ext/pack_rules.py",

@@ -27,8 +27,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX = "FOOTFALL_"
 
 # Names with our prefix that are no settings of ours: Kubernetes writes service links for a Service named `footfall`,
-# and the test command reads one switch.
-_FOREIGN_NAMES = re.compile(r"FOOTFALL_(SERVICE_.*|PORT_\d+_.*|SKIP_SERVICES)")
+# and the build, the tests and the crash suite read a switch each.
+_FOREIGN_NAMES = re.compile(r"FOOTFALL_(SERVICE_.*|PORT_\d+_.*|SKIP_SERVICES|CRASH_ROUNDS|CARGO_PROFILE|CHECKED)")
 
 
 class Role(StrEnum):
