@@ -192,10 +192,17 @@ class Flusher:
         """Creation time of the oldest of them: what was answered before it is stored."""
         return self._queue.oldest_ms()
 
-    def drain(self) -> None:
-        """In the caller's thread: send what the source and orphaned folders hold, until nothing can be sent now."""
+    def drain(self, patience_s: float = 0.0) -> None:
+        """In the caller's thread: send what the source and orphaned folders hold, trying again for `patience_s`."""
         self._stopping.set()
-        self._work(0)
+        give_up_s = time.monotonic() + patience_s
+        while True:
+            self._work(0)
+            now_s = time.monotonic()
+            ready_s = self._queue.next_ready_s(now_s)
+            if ready_s is None or now_s + ready_s > give_up_s:
+                return
+            time.sleep(ready_s)
 
     def _work(self, number: int) -> None:
         hand = _Hand()

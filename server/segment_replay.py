@@ -17,6 +17,9 @@ from server.quarantine import Quarantine
 from server.retry import classify
 from server.sink import Sink
 
+DRAIN_PATIENCE_S = 30.0
+"""A store that restarts, or an earlier send that still runs, is over by then; somebody is waiting at a terminal."""
+
 MakeSink = Callable[[int], Sink]
 
 
@@ -69,5 +72,5 @@ def replay_quarantine(quarantine: Quarantine, make_sink: MakeSink, *, even_if_ol
 def drain_spool(spool_root: Path, quarantine: Quarantine, make_sink: MakeSink) -> Flusher:
     """Send what dead processes left in the spool. Returns the flusher for its counters."""
     flusher = Flusher(NoSegments(), make_sink, quarantine, spool_root=spool_root)
-    flusher.drain()
+    flusher.drain(DRAIN_PATIENCE_S)
     return flusher
