@@ -105,7 +105,8 @@ fn every_error_names_its_cause() {
     };
     assert!(matches!(Snapshot::from_json(b"{").unwrap_err(), SnapshotError::Json(_)));
     assert!(matches!(broken(&|v| v["sites"][0]["state"] = json!("gone")), SnapshotError::Json(_)));
-    let cases: [(&dyn Fn(&mut Value), SnapshotError); 8] = [
+    type Change = dyn Fn(&mut Value);
+    let cases: [(&Change, SnapshotError); 8] = [
         (&|v| v["sites"][0]["timezone"] = json!(1), SnapshotError::Timezone { site_id: 1 }),
         (&|v| v["timezones"][0]["days"] = json!([]), SnapshotError::Days { timezone: "Europe/Berlin".into() }),
         (

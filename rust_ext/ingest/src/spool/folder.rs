@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -25,10 +26,11 @@ impl SpoolFolder {
     /// Creates the folder if need be and takes it. Its name is made durable, so that what is written into it can be found.
     ///
     /// # Errors
-    /// When it cannot be created, or another living process holds it.
+    /// When it cannot be created, another living process holds it, or it holds anything but the lock.
     pub fn create(path: &Path) -> io::Result<SpoolFolder> {
         fs::create_dir_all(path)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK_NAME))?;
+        let lock_path = path.join(LOCK_NAME);
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
             if error == rustix::io::Errno::WOULDBLOCK {
                 let text = format!("{} belongs to a running process", path.display());
@@ -37,6 +39,13 @@ impl SpoolFolder {
                 error.into()
             }
         })?;
+        let is_ours =
+            fs::metadata(&lock_path).is_ok_and(|named| lock.metadata().is_ok_and(|own| own.ino() == named.ino()));
+        if !is_ours || fs::read_dir(path)?.count() > 1 {
+            // Removed by someone who took it for an orphan, or not new: nobody would drain what an earlier process left.
+            let text = format!("{} is not a new folder; each process takes one of its own", path.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+        }
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             DiskFiles.sync_folder(parent)?;
         }

@@ -66,17 +66,6 @@ impl Inventory {
         self.sealed.notify_one();
     }
 
-    /// A sealed segment was found on the disk.
-    pub fn found(&self, path: PathBuf, bytes: u64, created_at_ms: i64) {
-        let mut entries = self.entries();
-        if entries.files.insert(path.clone(), Entry { bytes, created_at_ms }).is_none() {
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
-            entries.sealed.push_back(path);
-            entries.sealed_files += 1;
-            self.sealed.notify_one();
-        }
-    }
-
     /// The next sealed segment; waits up to `timeout` for one.
     pub fn next_sealed(&self, timeout: Duration) -> Option<PathBuf> {
         let entries = self.entries();
@@ -87,15 +76,6 @@ impl Inventory {
         entries.sealed.pop_front()
     }
 
-    /// Queues a taken segment once more; one that is not of the spool, or already waits, is left alone.
-    pub fn put_back(&self, path: &Path) {
-        let mut entries = self.entries();
-        if entries.files.contains_key(path) && !entries.sealed.iter().any(|waiting| waiting == path) {
-            entries.sealed.push_back(path.to_path_buf());
-            self.sealed.notify_one();
-        }
-    }
-
     /// A sealed segment left the spool: its bytes are free again. Also takes it off the queue if it still waits there.
     pub fn released(&self, path: &Path) {
         let mut entries = self.entries();
@@ -104,12 +84,6 @@ impl Inventory {
             entries.sealed_files -= 1;
             entries.sealed.retain(|waiting| waiting != path);
         }
-    }
-
-    /// Files of `folder`.
-    #[must_use]
-    pub fn files_in(&self, folder: &Path) -> usize {
-        self.entries().files.keys().filter(|path| path.parent() == Some(folder)).count()
     }
 
     /// Bytes of all files.

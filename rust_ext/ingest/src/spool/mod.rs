@@ -23,14 +23,17 @@ mod tally;
 mod writer;
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -55,6 +58,10 @@ pub const IN_FLIGHT_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Groups between the loop and the disk, at most; the channel's capacity. While so many wait, later hits join the open group.
 pub const GROUPS_IN_FLIGHT_MAX: usize = 64;
 
+/// Room in the channel besides the groups', for settings and seals: they are rare, and the loop must not wait for a slow
+/// disk to send one.
+const OTHER_COMMANDS_MAX: usize = 64;
+
 /// How long the writer thread sleeps when no segment is open.
 const IDLE_WAIT: Duration = Duration::from_secs(3_600);
 
@@ -78,13 +85,12 @@ struct Done {
 pub struct Spool {
     group: Group,
     group_id: GroupId,
-    in_flight_groups: usize,
+    /// Handed over and not settled, oldest first.
+    in_flight: VecDeque<GroupId>,
     in_flight_bytes: usize,
     settings: SpoolSettings,
     commands: Option<SyncSender<Command>>,
     done: Receiver<Done>,
-    /// Groups that could not even be handed over, because the writer thread is gone.
-    refused: Vec<GroupId>,
     event: Arc<OwnedFd>,
     inventory: Arc<Inventory>,
     tally: Arc<Tally>,
@@ -98,33 +104,41 @@ impl Spool {
     /// # Errors
     /// When the folder cannot be created or is another process's, or the system refuses an eventfd or a thread.
     pub fn start(folder: &Path, settings: SpoolSettings) -> io::Result<Spool> {
+        Spool::start_on(DiskFiles, folder, settings)
+    }
+
+    fn start_on<F>(files: F, folder: &Path, settings: SpoolSettings) -> io::Result<Spool>
+    where
+        F: Files<File: Send> + Send + 'static,
+    {
         let folder = Arc::new(SpoolFolder::create(folder)?);
         let event = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (inventory, tally) = (Arc::new(Inventory::default()), Arc::new(Tally::default()));
         let writer = SegmentWriter::new(
-            DiskFiles,
+            files,
             folder.path().to_path_buf(),
             settings,
             random_ids()?,
             Arc::clone(&inventory),
             Arc::clone(&tally),
         );
-        // Settings and seals ride on the same channel as groups; they are rare, and their sender may wait a moment.
-        let (commands, received) = sync_channel(GROUPS_IN_FLIGHT_MAX + 1);
+        let (commands, received) = sync_channel(GROUPS_IN_FLIGHT_MAX + OTHER_COMMANDS_MAX);
         let (report, done) = channel();
-        let signal = Arc::clone(&event);
-        let thread = std::thread::Builder::new()
-            .name("spool-writer".to_owned())
-            .spawn(move || run_writer(writer, &received, &report, &signal))?;
+        let end = EndSignal(Arc::clone(&event));
+        let thread = std::thread::Builder::new().name("spool-writer".to_owned()).spawn(move || {
+            // Locals go in reverse order, also in a panic: the signal comes when both channels are closed.
+            let end = end;
+            let (received, report, mut writer) = (received, report, writer);
+            run_writer(&mut writer, &received, &report, &end.0);
+        })?;
         Ok(Spool {
             group: Group::default(),
             group_id: 1,
-            in_flight_groups: 0,
+            in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             settings,
             commands: Some(commands),
             done,
-            refused: Vec::new(),
             event,
             inventory,
             tally,
@@ -147,18 +161,22 @@ impl Spool {
             Durability::Process => GROUPS_IN_FLIGHT_MAX,
             Durability::Power => 1,
         };
-        if self.group.is_empty() || self.in_flight_groups >= groups_max {
+        if self.in_flight.len() < groups_max {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if self.group.is_empty() {
             return;
         }
         let (group, bytes) = (self.group_id, self.group.bytes());
         self.group_id += 1;
+        self.in_flight.push_back(group);
+        self.in_flight_bytes += bytes;
         let command = Command::Write { group, arenas: self.group.take() };
-        let is_sent = self.commands.as_ref().is_some_and(|commands| commands.send(command).is_ok());
-        if is_sent {
-            self.in_flight_groups += 1;
-            self.in_flight_bytes += bytes;
-        } else {
-            self.refused.push(group);
+        if !self.commands.as_ref().is_some_and(|commands| commands.send(command).is_ok()) {
+            // The writer thread has ended: `take_done` fails the group.
             signal(&self.event);
         }
     }
@@ -174,14 +192,22 @@ impl Spool {
         let mut counter = [0; 8];
         // Nothing to read is no error: the call may come without a signal.
         let _ = rustix::io::read(&*self.event, &mut counter);
-        while let Ok(done) = self.done.try_recv() {
-            let bytes: usize = done.arenas.iter().map(|arena| arena.bytes.len()).sum();
-            self.in_flight_groups = self.in_flight_groups.saturating_sub(1);
-            self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
-            self.group.recycle(done.arenas);
-            out.push((done.group, done.is_written));
+        loop {
+            match self.done.try_recv() {
+                Ok(done) => {
+                    let bytes: usize = done.arenas.iter().map(|arena| arena.bytes.len()).sum();
+                    self.in_flight.pop_front();
+                    self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
+                    self.group.recycle(done.arenas);
+                    out.push((done.group, done.is_written));
+                }
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => break,
+            }
         }
-        out.extend(self.refused.drain(..).map(|group| (group, false)));
+        // The writer thread has ended, by `close` or by a panic: nobody will settle the rest, and nobody may wait for it.
+        out.extend(self.in_flight.drain(..).map(|group| (group, false)));
+        self.in_flight_bytes = 0;
     }
 
     /// Takes new settings, in force from the next group on.
@@ -211,7 +237,7 @@ impl Spool {
     /// Groups and bytes handed over and not settled.
     #[must_use]
     pub fn in_flight(&self) -> (usize, usize) {
-        (self.in_flight_groups, self.in_flight_bytes)
+        (self.in_flight.len(), self.in_flight_bytes)
     }
 
     /// The flusher's end, for other threads.
@@ -226,7 +252,7 @@ impl Spool {
 
     /// Commits, seals everything, and ends the writer thread. The groups' fates are still to be taken.
     pub fn close(&mut self) {
-        self.commit();
+        self.hand_over();
         self.send(Command::SealAll);
         self.commands = None;
         if let Some(thread) = self.thread.take() {
@@ -247,6 +273,7 @@ impl RecordSink for Spool {
         let waiting_bytes = self.group.bytes() + self.in_flight_bytes;
         waiting_bytes < IN_FLIGHT_MAX_BYTES
             && self.inventory.bytes() + waiting_bytes as u64 <= self.settings.spool_max_bytes
+            && self.is_alive()
     }
 
     fn append_hit(&mut self, shard: u32, record: &HitRecord<'_>) {
@@ -310,9 +337,18 @@ impl SealedEnd {
     }
 }
 
+/// Wakes the loop when the writer thread ends, also by a panic: answers that wait for it must not hang.
+struct EndSignal(Arc<OwnedFd>);
+
+impl Drop for EndSignal {
+    fn drop(&mut self) {
+        signal(&self.0);
+    }
+}
+
 /// The writer thread.
 fn run_writer<F: Files>(
-    mut writer: SegmentWriter<F>,
+    writer: &mut SegmentWriter<F>,
     commands: &Receiver<Command>,
     report: &Sender<Done>,
     event: &OwnedFd,

@@ -130,7 +130,7 @@ fn writer(disk: &FakeFiles, settings: SpoolSettings) -> (SegmentWriter<FakeFiles
 }
 
 /// A group of short records, each told apart by its time.
-fn group(key: SegmentKey, times_ms: impl IntoIterator<Item = i64>) -> Arena {
+pub(super) fn group(key: SegmentKey, times_ms: impl IntoIterator<Item = i64>) -> Arena {
     let mut arena = Arena { key, bytes: Vec::new(), rows: 0 };
     for time_ms in times_ms {
         let record = ShortRecord { outcome: Outcome::Bot, bot_reasons: 0, site_id: 1, time_ms };
@@ -358,5 +358,85 @@ fn a_closed_spool_fails_its_groups_instead_of_losing_them() {
     let group = append(&mut spool, 1);
     spool.commit();
     assert_eq!(settle(&mut spool, 1), [(group, false)]);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn closing_hands_over_what_was_gathered_behind_a_sync() {
+    let folder = scratch("closing");
+    let settings = SpoolSettings { durability: Durability::Power, ..SpoolSettings::default() };
+    let mut spool = Spool::start(&folder, settings).unwrap();
+    let first = append(&mut spool, 1);
+    spool.commit();
+    let second = append(&mut spool, 2);
+    spool.commit(); // one sync at a time: the group stays open
+    spool.close();
+    assert_eq!(settle(&mut spool, 2), [(first, true), (second, true)]);
+    let sealed = spool.sealed_end().next_sealed(Duration::ZERO).unwrap();
+    assert_eq!(recovery::scan(&std::fs::read(&sealed).unwrap()).offsets.len(), 2);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A disk that brings the writer thread down.
+struct BrokenFiles;
+
+impl Files for BrokenFiles {
+    type File = ();
+
+    fn create(&mut self, _: &Path) -> io::Result<()> {
+        panic!("expected by the test");
+    }
+
+    fn write_at(&mut self, (): &(), _: &[u8], _: u64) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn truncate(&mut self, (): &(), _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_data(&mut self, (): &()) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn rename(&mut self, _: &Path, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn unlink(&mut self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_folder(&mut self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_thread_that_dies_fails_its_groups_and_the_room() {
+    let folder = scratch("dies");
+    let mut spool = Spool::start_on(BrokenFiles, &folder, SpoolSettings::default()).unwrap();
+    let first = append(&mut spool, 1);
+    spool.commit();
+    let second = append(&mut spool, 2);
+    spool.commit();
+    let mut readable = [rustix::event::PollFd::new(&spool.event, rustix::event::PollFlags::IN)];
+    let patience = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut readable, Some(&patience)), Ok(1));
+    assert_eq!(settle(&mut spool, 2), [(first, false), (second, false)]);
+    assert_eq!(spool.in_flight(), (0, 0));
+    assert!(!spool.room());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_folder_with_segments_of_an_earlier_process_is_refused() {
+    let folder = scratch("earlier");
+    let mut spool = Spool::start(&folder, SpoolSettings::default()).unwrap();
+    append(&mut spool, 1);
+    spool.close();
+    drop(spool);
+    let error = Spool::start(&folder, SpoolSettings::default()).err().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
     std::fs::remove_dir_all(&folder).unwrap();
 }
