@@ -112,6 +112,8 @@ pub struct Connection {
     pub(super) input_ended: bool,
     /// Whether the hit under way has had its `100 Continue`.
     pub(super) continue_sent: bool,
+    /// The process stops: the last buffered request's answer ends the connection.
+    is_draining: bool,
     pub(super) answers: AnswerQueue,
     waiting: Waiting,
     waiting_since_ms: i64,
@@ -148,6 +150,7 @@ impl Connection {
             input: Vec::new(),
             input_ended: false,
             continue_sent: false,
+            is_draining: false,
             answers: AnswerQueue::default(),
             waiting: Waiting::Head, // the first head's deadline runs from the accept
             waiting_since_ms: now_ms,
@@ -243,6 +246,12 @@ impl Connection {
         }
         self.note_waiting(false, now_ms);
         self.progress()
+    }
+
+    /// The process stops: the answer to the last request that is buffered when it is handled says `Connection: close`.
+    /// An idle connection stays open, since its next request may be on its way.
+    pub fn drain(&mut self) {
+        self.is_draining = true;
     }
 
     /// What it waits for, and since when.
@@ -353,7 +362,7 @@ impl Connection {
             return Taken::Nothing;
         }
         let (mut slots, mut fields) = (head::header_slots(), Fields::default());
-        let head = match head::parse(rest, &mut slots, &mut fields, &self.settings.limits, self.believed()) {
+        let mut head = match head::parse(rest, &mut slots, &mut fields, &self.settings.limits, self.believed()) {
             Ok(Some(head)) => head,
             Ok(None) => return Taken::Nothing,
             Err(rejection) => {
@@ -361,6 +370,9 @@ impl Connection {
                 return Taken::Bytes(0);
             }
         };
+        if self.is_draining && is_last(&head, rest) {
+            head.keep_alive = false;
+        }
         match self.settings.endpoints.lookup(head.path) {
             Some(endpoint) => self.take_hit(&head, endpoint, rest, turn),
             None => self.delegate(&head, turn),
@@ -475,6 +487,14 @@ impl Connection {
     }
 }
 
+/// Whether the input ends with this request, as far as its head tells.
+fn is_last(head: &Head<'_, '_>, input: &[u8]) -> bool {
+    match head.body {
+        BodyLength::Fixed(bytes) => (input.len() as u64) <= (head.bytes as u64).saturating_add(bytes),
+        BodyLength::Chunked => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -536,5 +556,19 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         assert!(size_of::<Connection>() <= 256, "{}", size_of::<Connection>());
+    }
+
+    #[test]
+    fn draining_closes_with_the_last_buffered_answer() {
+        let (mut connection, mut witness) = connection();
+        connection.drain();
+        let progress = connection.feed(&[HIT, HIT].concat(), 0, &mut witness);
+        assert_eq!(progress.logged_hits, 2);
+        connection.mark_group(1);
+        let mut answers = Vec::new();
+        assert!(connection.release(1, true, 0, &mut answers).is_closing);
+        let answers = String::from_utf8(answers).unwrap().to_ascii_lowercase();
+        assert_eq!(answers.matches("connection: close").count(), 1);
+        assert!(answers.rfind("http/1.1 202").unwrap() < answers.find("connection: close").unwrap());
     }
 }
