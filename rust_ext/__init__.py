@@ -1,5 +1,41 @@
 """The ingest core for Python. Everything comes from the compiled module; its checked stub is `_ingest.pyi`."""
 
-from rust_ext._ingest import Agents, SegmentScan, bot_reasons, rules_info_json, scan_segment
+from rust_ext._ingest import (
+    Agents,
+    BODY,
+    CLOSE,
+    COMMIT,
+    Collector,
+    Connection,
+    DelegatedRequest,
+    PAUSE,
+    REQUEST,
+    RESUME,
+    SealedSegments,
+    SegmentScan,
+    bot_reasons,
+    build_profile,
+    outcomes,
+    rules_info_json,
+    scan_segment,
+)
 
-__all__ = ["Agents", "SegmentScan", "bot_reasons", "rules_info_json", "scan_segment"]
+__all__ = [
+    "Agents",
+    "BODY",
+    "CLOSE",
+    "COMMIT",
+    "Collector",
+    "Connection",
+    "DelegatedRequest",
+    "PAUSE",
+    "REQUEST",
+    "RESUME",
+    "SealedSegments",
+    "SegmentScan",
+    "bot_reasons",
+    "build_profile",
+    "outcomes",
+    "rules_info_json",
+    "scan_segment",
+]
