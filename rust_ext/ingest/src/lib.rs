@@ -15,6 +15,7 @@ pub mod record;
 pub mod recovery;
 pub mod referrer;
 pub mod rules;
+pub mod scratch;
 pub mod segment;
 pub mod snapshot;
 pub mod spool;

@@ -1,0 +1,168 @@
+//! The cursor against serde_json: the same texts are JSON, and they say the same.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Reads a whole text into a tree, with the cursor.
+fn read_tree(text: &str) -> Result<serde_json::Value, JsonError> {
+    let mut space = vec![0; text.len()];
+    let mut scratch = Scratch::new(&mut space);
+    let mut cursor = Cursor::new(text);
+    let value = cursor.value()?;
+    let tree = read_rest(&mut cursor, value, &mut scratch)?;
+    cursor.finish()?;
+    Ok(tree)
+}
+
+fn read_rest<'a>(
+    cursor: &mut Cursor<'a>,
+    value: Value<'a>,
+    scratch: &mut Scratch<'a>,
+) -> Result<serde_json::Value, JsonError> {
+    let mut first = true;
+    Ok(match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => value.into(),
+        Value::Number(text) => serde_json::from_str(text).unwrap(),
+        Value::String(raw) => raw.text(scratch).unwrap().into(),
+        Value::Object => {
+            let mut members = serde_json::Map::new();
+            while let Some(key) = cursor.next_key(&mut first)? {
+                let key = key.text(scratch).unwrap().to_owned();
+                let value = cursor.value()?;
+                members.insert(key, read_rest(cursor, value, scratch)?);
+            }
+            members.into()
+        }
+        Value::Array => {
+            let mut elements = Vec::new();
+            while cursor.next_element(&mut first)? {
+                let value = cursor.value()?;
+                elements.push(read_rest(cursor, value, scratch)?);
+            }
+            elements.into()
+        }
+    })
+}
+
+fn skips(text: &str) -> bool {
+    let mut cursor = Cursor::new(text);
+    cursor.skip_value().and_then(|()| cursor.finish()).is_ok()
+}
+
+/// Both ways of reading agree with serde_json on this text.
+fn check(text: &str) {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(expected) => {
+            assert_eq!(read_tree(text), Ok(expected), "{text}");
+            assert!(skips(text), "{text}");
+        }
+        // serde_json refuses what is beyond f64 and lone surrogates; see the module's head.
+        Err(error) if error.to_string().contains("out of range") || error.to_string().contains("surrogate") => {}
+        Err(error) if error.to_string().contains("unexpected end of hex escape") => {}
+        Err(_) => {
+            assert!(read_tree(text).is_err(), "{text}");
+            assert!(!skips(text), "{text}");
+        }
+    }
+}
+
+#[test]
+fn agrees_on_the_corners_of_the_grammar() {
+    for text in [
+        "", " ", "null", "nul", "nulll", "true", "false", " \t\r\n1 ", "\u{b}1", "{}", "{ }", "[]", "[ ]", "{", "}", "[", "]",
+        "{,}", "[,]", "[1,]", "[1 2]", "[1,,2]", "[,1]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\":1 \"b\":2}", "{a:1}",
+        "{1:1}", "{\"a\":1,\"a\":2}", "[[[]],{}]", "[{]}", "{[}]", "0", "-0", "00", "01", "-", "+1", "1.", ".5", "1.5", "1e5",
+        "1E+5", "1e-05", "1e", "1e+", "0x10", "1_000", "NaN", "Infinity", "-1.5e3", "--1", "\"", "\"a", "\"a\"", "\"\\\"\"",
+        "\"\\\\\"", "\"\\/\\b\\f\\n\\r\\t\"", "\"\\x\"", "\"\\u0041\"", "\"\\u00e9\\u65e5\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\",
+        "\"\\u", "\"\\ud83d\\ude00\"", "\"\n\"", "\"\u{1f}\"", "\"\u{20}\"", "\"\u{7f}\"", "\"é日😀\"", "'a'", "\"a\"b", "1 2",
+        "12345678901234567890", "\"1234567\"", "\"12345678\"", "\"123456789 \u{1}\"", "\"aaaaaaa\\n\"", "[true,false,null,\"x\",-1]",
+    ] {
+        check(text);
+    }
+}
+
+#[test]
+fn nesting_has_the_same_limit() {
+    for depth in [1, 2, 126, 127, 128, 129, 5_000] {
+        let array = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(skips(&array), serde_json::from_str::<serde_json::Value>(&array).is_ok(), "{depth}");
+        let object = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        assert_eq!(skips(&object), depth < 128, "{depth}");
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_reads_as_a_replacement() {
+    for (text, expected) in [
+        ("\"\\ud83d\"", "\u{fffd}"),
+        ("\"\\ude00\"", "\u{fffd}"),
+        ("\"\\ud83d!\"", "\u{fffd}!"),
+        ("\"\\ud83d\\n\"", "\u{fffd}\n"),
+        ("\"\\ud83d\\u0041\"", "\u{fffd}A"),
+        ("\"\\ud83d\\ud83d\\ude00\"", "\u{fffd}😀"),
+        ("\"\\ude00\\ud83d\"", "\u{fffd}\u{fffd}"),
+    ] {
+        assert_eq!(read_tree(text), Ok(expected.into()), "{text}");
+    }
+}
+
+#[test]
+fn an_unescaped_string_is_borrowed() {
+    let mut scratch = Scratch::new(&mut []);
+    let mut cursor = Cursor::new("\"plain\"");
+    let Value::String(raw) = cursor.value().unwrap() else { panic!("not a string") };
+    assert_eq!(raw.text(&mut scratch), Some("plain"));
+}
+
+/// Any JSON tree of moderate size.
+fn any_tree() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<f64>().prop_map(Into::into),
+        any::<String>().prop_map(Into::into),
+        "[ -~\\\\\"\u{0}-\u{20}]{0,20}".prop_map(Into::into),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+            prop::collection::hash_map("[a-z\\\\\" ]{0,6}", inner, 0..6)
+                .prop_map(|members| members.into_iter().collect::<serde_json::Map<_, _>>().into()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn reads_what_serde_json_writes(tree in any_tree(), pretty: bool) {
+        let text = if pretty { serde_json::to_string_pretty(&tree) } else { serde_json::to_string(&tree) }.unwrap();
+        check(&text);
+    }
+
+    #[test]
+    fn agrees_on_damaged_text(tree in any_tree(), at: prop::sample::Index, to in "[ -~]") {
+        let mut text = serde_json::to_string(&tree).unwrap();
+        let at = at.index(text.len());
+        if text.is_char_boundary(at) && text.is_char_boundary(at + 1) {
+            text.replace_range(at..=at, &to);
+            check(&text);
+            text.truncate(at);
+            check(&text);
+        }
+    }
+
+    #[test]
+    fn agrees_on_json_like_soup(text in "[\\[\\]{},:\"\\\\u0d8e1.\\-+ tn]{0,24}") {
+        check(&text);
+    }
+
+    #[test]
+    fn eight_at_a_time_equals_one_at_a_time(bytes: Vec<u8>) {
+        let naive = bytes.iter().take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\').count();
+        prop_assert_eq!(plain_prefix_bytes(&bytes), naive);
+    }
+}
