@@ -164,7 +164,13 @@ impl Collector {
     }
 
     /// A connection just accepted.
-    fn connection(slf: &Bound<'_, Self>, peer_host: &str, peer_port: u16, write: Py<PyAny>, wake: Py<PyAny>) -> PyResult<Connection> {
+    fn connection(
+        slf: &Bound<'_, Self>,
+        peer_host: &str,
+        peer_port: u16,
+        write: Py<PyAny>,
+        wake: Py<PyAny>,
+    ) -> PyResult<Connection> {
         let peer = PeerAddress::parse(peer_host, peer_port)
             .ok_or_else(|| invalid("a peer address that is neither IPv4 nor IPv6"))?;
         let http = Arc::clone(&slf.borrow().http);
@@ -220,7 +226,8 @@ impl Collector {
         done: Py<PyAny>,
     ) -> PyResult<(Bound<'py, PyBytes>, bool, bool)> {
         let py = slf.py();
-        let peer = PeerAddress::parse(default_address, 0).ok_or_else(|| invalid("default_address is not an address"))?;
+        let peer =
+            PeerAddress::parse(default_address, 0).ok_or_else(|| invalid("default_address is not an address"))?;
         let mut collector = slf.borrow_mut();
         let report = collector.pipeline.batch(body, account_id, peer.ip, now_ms());
         let is_logged = report.is_logged();

@@ -25,14 +25,8 @@ const PAUSE: u32 = 16;
 const CLOSE: u32 = 32;
 
 /// The mask's bits by name, for the stub's test.
-pub const MASK: [(&str, u32); 6] = [
-    ("COMMIT", COMMIT),
-    ("REQUEST", REQUEST),
-    ("BODY", BODY),
-    ("RESUME", RESUME),
-    ("PAUSE", PAUSE),
-    ("CLOSE", CLOSE),
-];
+pub const MASK: [(&str, u32); 6] =
+    [("COMMIT", COMMIT), ("REQUEST", REQUEST), ("BODY", BODY), ("RESUME", RESUME), ("PAUSE", PAUSE), ("CLOSE", CLOSE)];
 
 /// See the module.
 #[pyclass(module = "rust_ext")]

@@ -120,7 +120,8 @@ fn referrers() {
 #[test]
 fn campaigns() {
     let read = |query: &'static str| with_scratch(|scratch| campaign(query, 20, scratch));
-    let found = read("utm_source=News+Letter&utm_medium=e%2Dmail&utm_campaign=%C3%A9t%C3%A9&utm_term=a%26b&utm_content=x");
+    let found =
+        read("utm_source=News+Letter&utm_medium=e%2Dmail&utm_campaign=%C3%A9t%C3%A9&utm_term=a%26b&utm_content=x");
     assert_eq!(
         (found.utm_source, found.utm_medium, found.utm_campaign, found.utm_term, found.utm_content),
         ("News Letter", "e-mail", "été", "a&b", "x")
@@ -143,7 +144,9 @@ fn naive_path(path: &str) -> String {
     let mut index = 0;
     while index < path.len() {
         let escape = path.get(index..index + 3).filter(|escape| escape.starts_with('%'));
-        let value = escape.and_then(|escape| u8::from_str_radix(&escape[1..], 16).ok()).filter(|_| !path[index + 1..].starts_with('+'));
+        let value = escape
+            .and_then(|escape| u8::from_str_radix(&escape[1..], 16).ok())
+            .filter(|_| !path[index + 1..].starts_with('+'));
         match value {
             Some(value) if !(value < 32 || value == 127 || b"/?#%".contains(&value)) => {
                 bytes.push(value);

@@ -92,9 +92,8 @@ pub fn decode<'a>(
         Some(url) => fields.page = Page::Url(url),
     }
     fields.referrer = cut(ranked.referrer.unwrap_or(""), limits.referrer_bytes);
-    fields.name = rejects
-        .take(event_name(ranked.name, has_metrics, fields, limits).map(Some))
-        .unwrap_or(EventName::Pageview);
+    fields.name =
+        rejects.take(event_name(ranked.name, has_metrics, fields, limits).map(Some)).unwrap_or(EventName::Pageview);
     rejects.into_result()
 }
 
@@ -150,21 +149,43 @@ fn read_members<'a>(
     let mut first = true;
     while let Some(key) = cursor.next_key(&mut first)? {
         match key.text(scratch).unwrap_or("").as_bytes() {
-            b"n" => prefer(&mut ranked.name, &mut ranked.short_name, true, text_or_number(cursor, scratch, "name", rejects)?),
+            b"n" => prefer(
+                &mut ranked.name,
+                &mut ranked.short_name,
+                true,
+                text_or_number(cursor, scratch, "name", rejects)?,
+            ),
             b"name" => {
-                prefer(&mut ranked.name, &mut ranked.short_name, false, text_or_number(cursor, scratch, "name", rejects)?);
+                prefer(
+                    &mut ranked.name,
+                    &mut ranked.short_name,
+                    false,
+                    text_or_number(cursor, scratch, "name", rejects)?,
+                );
             }
             b"u" => prefer(&mut ranked.url, &mut ranked.short_url, true, text(cursor, scratch, "url", rejects)?),
             b"url" => prefer(&mut ranked.url, &mut ranked.short_url, false, text(cursor, scratch, "url", rejects)?),
-            b"d" => prefer(&mut ranked.domain, &mut ranked.short_domain, true, text(cursor, scratch, "domain", rejects)?),
+            b"d" => {
+                prefer(&mut ranked.domain, &mut ranked.short_domain, true, text(cursor, scratch, "domain", rejects)?)
+            }
             b"domain" => {
                 prefer(&mut ranked.domain, &mut ranked.short_domain, false, text(cursor, scratch, "domain", rejects)?);
             }
             b"r" => {
-                prefer(&mut ranked.referrer, &mut ranked.short_referrer, true, text(cursor, scratch, "referrer", rejects)?);
+                prefer(
+                    &mut ranked.referrer,
+                    &mut ranked.short_referrer,
+                    true,
+                    text(cursor, scratch, "referrer", rejects)?,
+                );
             }
             b"referrer" => {
-                prefer(&mut ranked.referrer, &mut ranked.short_referrer, false, text(cursor, scratch, "referrer", rejects)?);
+                prefer(
+                    &mut ranked.referrer,
+                    &mut ranked.short_referrer,
+                    false,
+                    text(cursor, scratch, "referrer", rejects)?,
+                );
             }
             b"m" => read_props(4, ranked, cursor, scratch, limits, fields, rejects)?,
             b"meta" => read_props(3, ranked, cursor, scratch, limits, fields, rejects)?,

@@ -181,7 +181,8 @@ impl<'a> Cursor<'a> {
         let mut first = true;
         while depth > 0 {
             let inside_object = kinds & 1 == 1;
-            let more = if inside_object { self.next_key(&mut first)?.is_some() } else { self.next_element(&mut first)? };
+            let more =
+                if inside_object { self.next_key(&mut first)?.is_some() } else { self.next_element(&mut first)? };
             if !more {
                 kinds >>= 1;
                 depth -= 1;

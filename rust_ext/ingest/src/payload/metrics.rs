@@ -72,9 +72,9 @@ impl Metrics {
     /// Whether any of them is a web vital.
     #[must_use]
     pub fn has_vital(&self) -> bool {
-        self.as_slice().iter().any(|(metric, _)| {
-            matches!(metric, Metric::LcpMs | Metric::InpMs | Metric::Cls | Metric::FcpMs)
-        })
+        self.as_slice()
+            .iter()
+            .any(|(metric, _)| matches!(metric, Metric::LcpMs | Metric::InpMs | Metric::Cls | Metric::FcpMs))
     }
 
     /// Sets one value from a number's text; the last one counts.

@@ -87,7 +87,9 @@ impl<'a> Props<'a> {
                 if !text.trim().is_empty() {
                     let mut inner = Cursor::new(text);
                     let read = match inner.value() {
-                        Ok(Value::Object) => self.read_members(&mut inner, scratch, limits, rejects).and_then(|()| inner.finish()),
+                        Ok(Value::Object) => {
+                            self.read_members(&mut inner, scratch, limits, rejects).and_then(|()| inner.finish())
+                        }
                         Ok(Value::Null) => inner.finish(),
                         _ => Err(JsonError { at: 0 }),
                     };

@@ -290,7 +290,10 @@ mod tests {
         assert_eq!(u16_of(65_535.4, "f"), Ok(65_535));
         assert_eq!(u16_of(65_535.5, "f").map_err(|reject| reject.outcome), Err(Outcome::FieldRange));
         assert_eq!((engaged_ms_of(12.6), engaged_ms_of(1e12)), (13, 86_400_000));
-        assert_eq!((scroll_depth_of(41.5), scroll_depth_of(101.0), scroll_depth_of(255.0)), (Some(42), Some(100), None));
+        assert_eq!(
+            (scroll_depth_of(41.5), scroll_depth_of(101.0), scroll_depth_of(255.0)),
+            (Some(42), Some(100), None)
+        );
     }
 
     #[test]

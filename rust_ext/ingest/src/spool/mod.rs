@@ -32,8 +32,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -90,7 +90,8 @@ pub struct Spool {
     in_flight_bytes: usize,
     settings: SpoolSettings,
     commands: Option<SyncSender<Command>>,
-    done: Receiver<Done>,
+    /// In a mutex only so that the value may be shared between threads; never locked, `&mut self` is enough.
+    done: Mutex<Receiver<Done>>,
     event: Arc<OwnedFd>,
     inventory: Arc<Inventory>,
     tally: Arc<Tally>,
@@ -138,7 +139,7 @@ impl Spool {
             in_flight_bytes: 0,
             settings,
             commands: Some(commands),
-            done,
+            done: Mutex::new(done),
             event,
             inventory,
             tally,
@@ -192,8 +193,9 @@ impl Spool {
         let mut counter = [0; 8];
         // Nothing to read is no error: the call may come without a signal.
         let _ = rustix::io::read(&*self.event, &mut counter);
+        let settled = self.done.get_mut().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match self.done.try_recv() {
+            match settled.try_recv() {
                 Ok(done) => {
                     let bytes: usize = done.arenas.iter().map(|arena| arena.bytes.len()).sum();
                     self.in_flight.pop_front();
