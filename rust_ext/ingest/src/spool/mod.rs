@@ -176,7 +176,7 @@ impl Spool {
         self.in_flight.push_back(group);
         self.in_flight_bytes += bytes;
         let command = Command::Write { group, arenas: self.group.take() };
-        if !self.commands.as_ref().is_some_and(|commands| commands.send(command).is_ok()) {
+        if self.commands.as_ref().is_none_or(|commands| commands.send(command).is_err()) {
             // The writer thread has ended: `take_done` fails the group.
             signal(&self.event);
         }
