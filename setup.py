@@ -13,6 +13,7 @@ Settings by environment: ``FOOTFALL_CARGO_PROFILE`` (default ``release``; ``quic
 ``FOOTFALL_CHECKED=1``, which compiles core_ext with Cython's bounds checks and the C compiler's sanitizers.
 """
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def build_rust_module(module: Path) -> None:
     """Build the cdylib with maturin and put it at `module`."""
     profile = os.environ.get("FOOTFALL_CARGO_PROFILE", "release")
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "maturin", "build", "--manifest-path", "rust_ext/Cargo.toml", "--locked"]
+        command = [str(maturin_program()), "build", "--manifest-path", "rust_ext/Cargo.toml", "--locked"]
         command += ["--profile", profile, "--interpreter", sys.executable, "--out", folder]
         if sys.platform == "linux":
             # No manylinux check: setuptools' own wheel carries the platform tag, this one is opened and thrown away.
@@ -71,6 +72,15 @@ def build_rust_module(module: Path) -> None:
     # A rename, so that a running process keeps the module it has mapped.
     fresh.chmod(0o755)
     fresh.replace(module)
+
+
+def maturin_program() -> Path:
+    """The program of the maturin that is installed for this interpreter, wherever its environment keeps scripts: a
+    build front end's isolated environment has them neither beside the interpreter nor necessarily first on PATH.
+    """
+    distribution = importlib.metadata.distribution("maturin")
+    (program,) = [file for file in distribution.files or () if file.stem == "maturin" and file.suffix in ("", ".exe")]
+    return Path(str(distribution.locate_file(program))).resolve()
 
 
 def pack_rules(target: Path) -> None:
