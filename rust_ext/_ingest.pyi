@@ -34,8 +34,8 @@ class Collector:
         """Takes sites, salts and limits; hits are answered 503 until the first one. Returns its version."""
 
     def apply_batch_settings(self, settings_json: bytes) -> None:
-        """Takes batch_max_rows, batch_max_bytes, batch_max_age_ms, spool_max_bytes, durability as JSON, in force from the
-        next group on."""
+        """Takes batch_max_rows, batch_max_bytes, batch_max_age_ms, spool_max_bytes, durability as JSON. In force from
+        the next group on."""
 
     @property
     def completion_fd(self) -> int:
@@ -51,13 +51,14 @@ class Collector:
         """Hand the open group to the writer thread. Call it once per turn of the loop in which COMMIT was returned."""
 
     def complete(self) -> None:
-        """Release the answers of settled groups, and commit what came meanwhile."""
+        """Release the answers of settled groups, and commit what came meanwhile. What a `write`, `wake` or `done`
+        raises goes to `sys.unraisablehook`: it costs the others nothing."""
 
     def ingest_batch(
         self, body: bytes, account_id: int, default_address: str, done: Callable[[bool], object]
     ) -> tuple[bytes, bool, bool]:
-        """Take a server batch (NDJSON or a JSON array): (report as JSON, whether anything was logged, whether a commit is
-        due). When it was logged, `complete` calls `done(written)`; not written means: answer 503."""
+        """Take a server batch (NDJSON or a JSON array): (report as JSON, whether anything was logged, whether a commit
+        is due). When it was logged, `complete` calls `done(written)`; not written means: answer 503."""
 
     def seal_all(self) -> None:
         """Seal every open segment."""
@@ -107,7 +108,7 @@ class Connection:
         """What there is to do now."""
 
     def deadline_ms(self) -> int | None:
-        """When to call `expire` (ms since the epoch) unless something happens before; None while only we are awaited."""
+        """When to call `expire` (ms since the epoch) unless something happens before; None: only we are awaited."""
 
     def next_request(self) -> DelegatedRequest | None:
         """The request for the application, once."""
@@ -148,28 +149,147 @@ class DelegatedRequest:
     @property
     def has_body(self) -> bool: ...
 
+@final
+class Agents:
+    """Agents, countries and referrers by the rules of one pack. For tests, benchmarks and commands; ingest has its own.
+
+    An agent is answered as (browser, browser version, OS, OS version, device code, bot reasons); empty text = unknown,
+    device codes are those of `events.device`, bot reasons the bit mask of `bot_reasons()`.
+    """
+
+    def __new__(cls, rules_path: str, *, seed: tuple[int, int] | None = None, cache_entries: int = 16384) -> Agents:
+        """OSError with one line when the pack is missing, of another version or damaged."""
+
+    def parse(
+        self,
+        agent: bytes,
+        hints: tuple[bytes | None, bytes | None, bytes | None, bytes | None, bytes | None, bytes | None] | None = None,
+    ) -> tuple[str, str, str, str, int, int]:
+        """Through the cache. Hints: Sec-CH-UA, -Mobile, -Platform, -Platform-Version, -Model, -Full-Version-List."""
+
+    @staticmethod
+    def scan(agent: bytes) -> tuple[str, str, str, str, int, int] | None:
+        """The direct scan alone; None when the agent is not of the common grammar."""
+
+    def parse_by_rules(self, agent: bytes) -> tuple[str, str, str, str, int, int]:
+        """Bot rules and uap rules alone."""
+
+    def uap(
+        self, agent: bytes
+    ) -> tuple[
+        tuple[str, str | None, str | None, str | None, str | None] | None,
+        tuple[str, str | None, str | None, str | None, str | None] | None,
+        tuple[str, str | None, str | None] | None,
+    ]:
+        """What PyPI `ua-parser` answers: browser and OS as (family, major, minor, patch, patch minor), device as
+        (family, brand, model); None where no rule matched."""
+
+    def parse_many(self, agents: list[bytes], *, cached: bool, rounds: int = 1) -> tuple[int, int]:
+        """Parses all, `rounds` times, without the GIL: (number of bots, sum of device codes)."""
+
+    def country(self, address: str) -> str | None:
+        """ISO 3166-1 alpha-2. ValueError when it is no address."""
+
+    def country_many(self, addresses: list[int], *, rounds: int = 1) -> int:
+        """Looks up IPv4 addresses given as integers, without the GIL: how many have a country."""
+
+    def referrer_source(self, host: str) -> tuple[str, str] | None:
+        """Name and medium of a known referring host."""
+
+    def is_spam_host(self, host: str) -> bool:
+        """Whether the host is on the referrer spam list."""
+
+def bot_reasons() -> list[tuple[int, str]]:
+    """The bits of the mask and their names."""
+
+def rules_info_json(rules_path: str) -> str:
+    """What a pack was made from, as JSON: sets with name, version, licence, url, attribution."""
+
+@final
+class SegmentScan:
+    """What a segment's bytes hold, whatever happened to it."""
+
+    @property
+    def segment_id(self) -> str | None:
+        """32 hex digits; None when the header cannot be read, nor mended."""
+    @property
+    def shard(self) -> int: ...
+    @property
+    def month(self) -> int:
+        """yyyymm."""
+    @property
+    def retention_class(self) -> int: ...
+    @property
+    def created_at_ms(self) -> int: ...
+    @property
+    def header(self) -> bytes | None:
+        """The header's 64 bytes as they should be."""
+    @property
+    def header_error(self) -> str | None:
+        """Why the header as it stands could not be read; it may have been mended."""
+    @property
+    def offsets(self) -> bytes:
+        """u32 little-endian: payload offsets of the valid records, in order."""
+    @property
+    def lengths(self) -> bytes:
+        """u32 little-endian: their payload bytes."""
+    @property
+    def records(self) -> int: ...
+    @property
+    def lost_records(self) -> int:
+        """Records that were there and cannot be read."""
+    @property
+    def damaged_ranges(self) -> list[tuple[int, int]]:
+        """(start, end) of the bytes that hold them."""
+    @property
+    def torn_tail_bytes(self) -> int:
+        """Bytes of an unfinished record at the end; never answered if the segment was still open."""
+
+def scan_segment(segment: Buffer) -> SegmentScan:
+    """Read a segment back. The GIL is released; the bytes must not change meanwhile."""
+
 def outcomes() -> list[tuple[int, str]]:
-    """The outcomes as (code, label), in code order."""
+    """Stored codes and labels of what became of a hit; labels are those of `ledger`."""
+
+def event_kinds() -> list[tuple[int, str]]:
+    """Codes and names of `events.kind`."""
+
+def devices() -> list[tuple[int, str]]:
+    """Codes and names of `events.device`."""
+
+def channels() -> list[tuple[int, str]]:
+    """Codes and names of `events.channel`."""
+
+def metrics() -> list[tuple[int, str]]:
+    """Codes and names of the keys of `events.metrics`."""
+
+def string_fields() -> list[str]:
+    """The columns of a record's strings, in stored order."""
 
 def build_profile() -> str:
-    """How the module was compiled: "release" or "debug"."""
+    """The Cargo profile of this build: release, quick or debug."""
 
 __all__ = [
-    "Agents",
     "BODY",
     "CLOSE",
     "COMMIT",
-    "Collector",
-    "Connection",
-    "DelegatedRequest",
     "PAUSE",
     "REQUEST",
     "RESUME",
+    "Agents",
+    "Collector",
+    "Connection",
+    "DelegatedRequest",
     "SealedSegments",
     "SegmentScan",
     "bot_reasons",
     "build_profile",
+    "channels",
+    "devices",
+    "event_kinds",
+    "metrics",
     "outcomes",
     "rules_info_json",
     "scan_segment",
+    "string_fields",
 ]

@@ -178,11 +178,12 @@ impl Collector {
     }
 
     /// Hands the open group to the writer thread.
-    fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         self.pipeline.sink_mut().commit();
     }
 
-    /// Releases the answers of settled groups, and commits what came meanwhile.
+    /// Releases the answers of settled groups, and commits what came meanwhile. What a `write`, `wake` or `done` raises goes to
+    /// `sys.unraisablehook`.
     fn complete(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let mut settled = {
@@ -203,10 +204,17 @@ impl Collector {
             }
             .unwrap_or_default();
             for waiter in waiters.drain(..) {
+                // A transport that fails, or a callback, must not cost the others their answers.
                 match waiter {
-                    Waiter::Connection(connection) => Connection::release(connection.bind(py), group, is_written)?,
+                    Waiter::Connection(connection) => {
+                        if let Err(error) = Connection::release(connection.bind(py), group, is_written) {
+                            error.write_unraisable(py, Some(connection.bind(py).as_any()));
+                        }
+                    }
                     Waiter::Batch(callback) => {
-                        callback.call1(py, (is_written,))?;
+                        if let Err(error) = callback.call1(py, (is_written,)) {
+                            error.write_unraisable(py, Some(callback.bind(py)));
+                        }
                     }
                 }
             }

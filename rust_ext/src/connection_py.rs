@@ -160,8 +160,12 @@ impl Connection {
             }
             (progress, is_commit_due)
         };
-        let left = Connection::settle(slf, progress, now_ms)?;
-        Ok(if is_commit_due { left | COMMIT } else { left })
+        let left = Connection::settle(slf, progress, now_ms);
+        if left.is_err() && is_commit_due {
+            // The caller will not see COMMIT, and the group is not this connection's alone.
+            slf.borrow().collector.bind(slf.py()).borrow_mut().commit();
+        }
+        Ok(if is_commit_due { left? | COMMIT } else { left? })
     }
 
     /// The peer closed its side.

@@ -4,21 +4,9 @@ mod agents_py;
 mod collector_py;
 mod connection_py;
 mod scan_py;
+mod tables;
 
-use footfall_ingest::drop_reason::Outcome;
 use pyo3::prelude::*;
-
-/// The outcomes as (code, label), in code order.
-#[pyfunction]
-fn outcomes() -> Vec<(u8, &'static str)> {
-    Outcome::ALL.into_iter().map(|outcome| (outcome.code(), outcome.label())).collect()
-}
-
-/// How the module was compiled; benchmarks refuse "debug".
-#[pyfunction]
-fn build_profile() -> &'static str {
-    if cfg!(debug_assertions) { "debug" } else { "release" }
-}
 
 #[pymodule]
 fn _ingest(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -31,6 +19,5 @@ fn _ingest(module: &Bound<'_, PyModule>) -> PyResult<()> {
     for (name, bit) in connection_py::MASK {
         module.add(name, bit)?;
     }
-    module.add_function(wrap_pyfunction!(outcomes, module)?)?;
-    module.add_function(wrap_pyfunction!(build_profile, module)?)
+    tables::register(module)
 }
