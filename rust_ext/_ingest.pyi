@@ -101,6 +101,9 @@ class Connection:
     def expire(self) -> int:
         """The deadline has passed."""
 
+    def drain(self) -> None:
+        """The process stops: the last buffered request's answer says `Connection: close`. Idle connections stay."""
+
     def finish_delegated(self, keep_alive: bool) -> int:
         """The application has answered its request."""
 

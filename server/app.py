@@ -238,24 +238,26 @@ def log_request(handler: RequestHandler) -> None:
         log.log(level, "request", extra=extra)
 
 
-def make_application(app_context: AppContext, more_routes: list[Any] | None = None) -> Application:
-    """The application with all its routes."""
+def make_application(
+    app_context: AppContext, more_routes: list[Any] | None = None, *, with_pages: bool = True
+) -> Application:
+    """The application. Without pages (role `collect`) only the script, the probes and `more_routes` are there."""
     given = {"app_context": app_context}
+    script_path = re.escape(app_context.settings.script_path)
     routes: list[Any] = [
-        (r"/", HomeHandler, given),
-        (r"/demo(?:/[a-z0-9-]+)?", DemoHandler, given),
-        (
-            re.escape(app_context.settings.script_path),
-            ScriptHandler,
-            {**given, "file_name": "footfall.js", "public": True},
-        ),
-        (r"/assets/footfall\.css", ScriptHandler, {**given, "file_name": "footfall.css"}),
-        (r"/assets/demo\.js", ScriptHandler, {**given, "file_name": "demo.js"}),
+        (script_path, ScriptHandler, {**given, "file_name": "footfall.js", "public": True}),
         (r"/healthz", HealthHandler, {**given, "probe": "live"}),
         (r"/readyz", HealthHandler, {**given, "probe": "ready"}),
-        (r"/api/count", CountHandler, given),
         *(more_routes or []),
     ]
+    if with_pages:
+        routes += [
+            (r"/", HomeHandler, given),
+            (r"/demo(?:/[a-z0-9-]+)?", DemoHandler, given),
+            (r"/assets/footfall\.css", ScriptHandler, {**given, "file_name": "footfall.css"}),
+            (r"/assets/demo\.js", ScriptHandler, {**given, "file_name": "demo.js"}),
+            (r"/api/count", CountHandler, given),
+        ]
     return Application(
         routes,
         default_handler_class=NotFoundHandler,

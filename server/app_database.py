@@ -28,8 +28,9 @@ from sqlalchemy import (
     MetaData,
     String,
     create_engine,
+    delete,
     event,
-    insert,
+    func,
     inspect,
     select,
     text,
@@ -123,6 +124,7 @@ class Watermark(Base):
     __tablename__ = "watermarks"
 
     spool_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    home_id: Mapped[str] = mapped_column(String(32))
     oldest_unflushed_at_ms: Mapped[int] = mapped_column(BigInteger)
     updated_at_ms: Mapped[int] = mapped_column(BigInteger)
 
@@ -229,25 +231,28 @@ def scrub_deleted(engine: Engine) -> None:
             connection.execute(text("VACUUM salts"))
 
 
-def store_watermark(engine: Engine, spool_id: str, oldest_unflushed_at_ms: int, now_ms: int) -> None:
-    """Record how far a spool folder has been flushed."""
-    values = {"oldest_unflushed_at_ms": oldest_unflushed_at_ms, "updated_at_ms": now_ms}
+def store_watermark(
+    engine: Engine, home_id: str, spool_id: str, kept_ids: list[str], oldest_unflushed_at_ms: int, now_ms: int
+) -> None:
+    """Record how far a spool folder has been flushed, and forget those of the same data folder that are gone."""
+    values = {"home_id": home_id, "oldest_unflushed_at_ms": oldest_unflushed_at_ms, "updated_at_ms": now_ms}
     with Session(engine) as session, session.begin():
-        changed = session.execute(update(Watermark).where(Watermark.spool_id == spool_id).values(**values))
-        if changed.rowcount == 0:  # type: ignore[attr-defined]
-            session.execute(insert(Watermark).values(spool_id=spool_id, **values))
+        gone = (Watermark.home_id == home_id) & Watermark.spool_id.not_in([*kept_ids, spool_id])
+        session.execute(delete(Watermark).where(gone))
+        row = session.get(Watermark, spool_id)
+        if row is None:
+            session.add(Watermark(spool_id=spool_id, **values))
+        else:
+            session.execute(update(Watermark).where(Watermark.spool_id == spool_id).values(**values))
 
 
 def remove_watermark(engine: Engine, spool_id: str) -> None:
-    """Forget a spool folder: it is empty and its process has ended, or its segments were adopted and stored."""
+    """Forget a spool folder that is gone."""
     with Session(engine) as session, session.begin():
-        row = session.get(Watermark, spool_id)
-        if row is not None:
-            session.delete(row)
+        session.execute(delete(Watermark).where(Watermark.spool_id == spool_id))
 
 
 def minimum_watermark(engine: Engine) -> int | None:
     """Every hit older than this time is stored; absent while no process has reported."""
     with Session(engine) as session:
-        rows = session.execute(select(Watermark.oldest_unflushed_at_ms)).scalars().all()
-    return min(rows) if rows else None
+        return session.execute(select(func.min(Watermark.oldest_unflushed_at_ms))).scalar()

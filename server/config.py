@@ -194,7 +194,7 @@ class Settings(BatchSettings, BaseSettings):
     max_connections: int = _setting(
         20_000,
         "front",
-        "open connections per process; further ones wait in the queue",
+        "open connections per process; further ones are answered 503",
         "a whole number from 16 to 1000000",
         ge=16,
         le=1_000_000,
@@ -357,6 +357,9 @@ class Settings(BatchSettings, BaseSettings):
 
     GROUPS: ClassVar[tuple[str, ...]] = ("process", "front", "batches", "stores")
 
+
+# Connections that may wait to be accepted while a process starts or stalls; the kernel's own limit (somaxconn) is 4096.
+LISTEN_BACKLOG = 4096
 
 HIT_ENDPOINTS = ("/api/event", "/api/send", "/api/batch", "/hit.gif")
 

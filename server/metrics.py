@@ -9,7 +9,7 @@ Metrics carry totals only: what happened per site is in `ledger`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -20,6 +20,9 @@ REGISTRY = CollectorRegistry()
 
 OPEN_CONNECTIONS = Gauge("footfall_open_connections", "Connections on the public port", registry=REGISTRY)
 CONNECTIONS = Counter("footfall_connections", "Connections accepted on the public port", registry=REGISTRY)
+REFUSED_CONNECTIONS = Counter(
+    "footfall_refused_connections", "Connections over the limit, answered 503", registry=REGISTRY
+)
 DEADLINE_CLOSES = Counter(
     "footfall_deadline_closes", "Connections closed by a deadline", ["deadline"], registry=REGISTRY
 )
@@ -35,6 +38,7 @@ SNAPSHOT_VERSION = Gauge("footfall_snapshot_version", "Version of the snapshot i
 SNAPSHOT_AGE_S = Gauge(
     "footfall_snapshot_age_seconds", "Seconds since the app database last answered", registry=REGISTRY
 )
+RESIDENT_BYTES = Gauge("footfall_resident_bytes", "Resident memory of the process", registry=REGISTRY)
 LOOP_LAG_S = Gauge("footfall_loop_lag_seconds", "How late the event loop ran its last timer", registry=REGISTRY)
 
 # One sample as it travels to the parent: name, labels, value.
@@ -43,24 +47,32 @@ Sample = tuple[str, dict[str, str], float]
 Family = tuple[str, str, str, list[Sample]]
 
 
-class CoreStats(Collector):
-    """Presents the ingest core's counters: `outcome_<label>` becomes a label, the rest one metric each."""
+# Of the core's numbers, those that go down as well as up.
+CORE_GAUGES = frozenset(
+    ("groups_in_flight", "bytes_in_flight", "spool_bytes", "segments_open", "segments_waiting", "failing")
+)
+# Said elsewhere, or no number of events.
+_CORE_SKIPPED = frozenset(("outcomes", "snapshot_version", "oldest_segment_ms", "last_error"))
 
-    def __init__(self, read: Callable[[], dict[str, int]], gauges: Iterable[str]) -> None:
+
+class CoreStats(Collector):
+    """Presents the ingest core's counters: the outcomes as one metric with a label, the rest one metric each."""
+
+    def __init__(self, read: Callable[[], dict[str, Any]]) -> None:
         self._read = read
-        self._gauges = frozenset(gauges)
 
     def collect(self) -> Iterator[Metric]:
         """The families of this moment."""
+        stats = self._read()
         hits = CounterMetricFamily("footfall_hits", "Answered hits by outcome", labels=["outcome"])
-        for name, value in sorted(self._read().items()):
-            if name.startswith("outcome_"):
-                hits.add_metric([name.removeprefix("outcome_")], value)
-            elif name in self._gauges:
-                yield GaugeMetricFamily(f"footfall_{name}", name.replace("_", " "), value=value)
-            else:
-                yield CounterMetricFamily(f"footfall_{name}", name.replace("_", " "), value=value)
+        for label, count in sorted(stats["outcomes"].items()):
+            hits.add_metric([label], count)
         yield hits
+        for name, value in sorted(stats.items()):
+            if name in _CORE_SKIPPED:
+                continue
+            family = GaugeMetricFamily if name in CORE_GAUGES else CounterMetricFamily
+            yield family(f"footfall_core_{name}", name.replace("_", " "), value=value)
 
 
 def export_families(registry: CollectorRegistry = REGISTRY) -> list[Family]:

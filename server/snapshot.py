@@ -218,6 +218,7 @@ class SnapshotPoller(threading.Thread):
         self._apply = apply
         self._path = settings.data_dir / SAVED_NAME
         self._source: SnapshotSource | None = None
+        self._accounts: dict[str, int] = {}
         self._rendered_at_s = 0.0
         self._salts_due_s = 0.0
         self._stopping = threading.Event()
@@ -229,6 +230,10 @@ class SnapshotPoller(threading.Thread):
     def version(self) -> int | None:
         """The version in force, once there is one."""
         return None if self._source is None else self._source.version
+
+    def account_of(self, key_hash: str) -> int | None:
+        """The account of an API key, by the key's hash. For any thread."""
+        return self._accounts.get(key_hash)
 
     def start_from_saved(self) -> bool:
         """Apply the saved copy at once, before the thread starts. True when there was one."""
@@ -287,6 +292,7 @@ class SnapshotPoller(threading.Thread):
             except OSError as error:
                 log.error("the snapshot could not be saved", extra={"reason": str(error)})
         self._source = source
+        self._accounts = {key["hash"]: int(key["account_id"]) for key in source.api_keys}
         self._rendered_at_s = time.monotonic()
         self._apply(document, source.version)
 

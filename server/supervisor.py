@@ -30,15 +30,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
-from server.config import Role, SettingError, Settings, child_environment
+from server.config import LISTEN_BACKLOG, Role, SettingError, Settings, child_environment
 from server.control_channel import ControlChannel
 from server.health import HealthReport, health_answer, merge_reports
 from server.metrics import MergedReports
 
 log = logging.getLogger(__name__)
-
-# Connections that may wait to be accepted while a process starts or stalls; the kernel's own limit (somaxconn) is 4096.
-LISTEN_BACKLOG = 4096
 
 # A child that lived this long had started well: the next start is at once.
 STEADY_AFTER_S = 10.0
@@ -54,7 +51,7 @@ KILL_AFTER_GRACE_S = 10.0
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 
-@dataclass
+@dataclass(eq=False)
 class Child:
     """One running process of a slot."""
 

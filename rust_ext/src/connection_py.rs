@@ -178,6 +178,11 @@ impl Connection {
         Connection::step(slf, http::Connection::expire)
     }
 
+    /// The process stops: the answer to the last buffered request says `Connection: close`.
+    fn drain(&mut self) {
+        self.http.drain();
+    }
+
     /// The application has answered its request.
     fn finish_delegated(slf: &Bound<'_, Self>, keep_alive: bool) -> PyResult<u32> {
         Connection::step(slf, |connection, now_ms| connection.finish_delegated(keep_alive, now_ms))

@@ -59,6 +59,7 @@ def upgrade() -> None:
     op.create_table(
         "watermarks",
         sa.Column("spool_id", sa.String(32), primary_key=True),
+        sa.Column("home_id", sa.String(32), nullable=False),
         sa.Column("oldest_unflushed_at_ms", sa.BigInteger, nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger, nullable=False),
     )

@@ -1,0 +1,147 @@
+"""`footfall serve`: from an empty folder to a running server.
+
+Order: sockets first (a port that is taken is said before anything is made) → data folder → app database → first site →
+processes → ClickHouse and its tables, beside them. Hits are taken as soon as the processes run; they wait in the spool
+until the tables are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import click
+from clickhouse_driver.errors import Error as ClickHouseError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from server.app_database import migrate_app_database, open_app_database
+from server.config import PREFIX, SettingError, Settings, masked
+from server.data_folder import local_key, prepare_data_folder
+from server.embedded import EmbeddedClickHouse, EmbeddedUnavailable, find_engine, home_folder
+from server.retry import Backoff
+from server.salts import keep_salts
+from server.sites import add_site, list_sites, store_api_key
+from server.snippet import read_line, send_line, snippet
+from server.store import configured_store
+from server.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> int:
+    """Run until stopped; the exit status. Raises `SettingError` for what cannot be started."""
+    store = configured_store(settings)
+    supervisor = Supervisor(settings)
+    prepare_data_folder(settings)
+    engine = open_app_database(settings)
+    try:
+        domain = prepare_app_database(settings, engine)
+    finally:
+        engine.dispose()
+    embedded = None
+    if not settings.clickhouse_url:
+        try:
+            embedded = EmbeddedClickHouse(home_folder(settings.data_dir), find_engine(settings.chdb_library))
+        except EmbeddedUnavailable as error:
+            raise SettingError(f"{PREFIX}CLICKHOUSE_URL", "", str(error)) from None
+    preparer = StorePreparer(embedded, store.migrate)
+    try:
+        return asyncio.run(_run(settings, supervisor, preparer, domain))
+    finally:
+        preparer.stop()
+        if embedded is not None:
+            embedded.stop()
+
+
+def prepare_app_database(settings: Settings, engine: Engine) -> str:
+    """Migrate, make the first site with its salts and key; the domain to show. Raises `SettingError`."""
+    try:
+        migrate_app_database(settings, engine)
+        sites = list_sites(engine)
+        if not sites:
+            sites = [add_site(engine, settings.first_site_domain)]
+        store_api_key(engine, local_key(settings), "first start")
+        keep_salts(engine, time.time_ns() // 1_000_000)
+    except SQLAlchemyError as error:
+        value = masked("app_database_url", settings.app_database_url)
+        raise SettingError(
+            f"{PREFIX}APP_DATABASE_URL", value, f"a database that answers ({_first_line(error)})"
+        ) from None
+    domains = [site.domain for site in sites]
+    return settings.first_site_domain if settings.first_site_domain in domains else domains[0]
+
+
+class StorePreparer(threading.Thread):
+    """Starts the embedded server if there is one and brings the schema up to date, however long that takes."""
+
+    def __init__(self, embedded: EmbeddedClickHouse | None, migrate: Callable[[], list[str]]) -> None:
+        super().__init__(name="store-preparer", daemon=True)
+        self._embedded = embedded
+        self._migrate = migrate
+        self._stopping = threading.Event()
+        self.when_ready: Callable[[], None] = lambda: None
+
+    def run(self) -> None:
+        """Try until it works or `stop` is called."""
+        backoff = Backoff(first_s=0.1, longest_s=10.0)
+        while not self._stopping.is_set():
+            try:
+                if self._embedded is not None:
+                    self._embedded.start()
+                applied = self._migrate()
+            except (ClickHouseError, EmbeddedUnavailable, OSError, EOFError) as error:
+                delay_s = backoff.next_s()
+                log.warning(
+                    "ClickHouse is not ready; hits wait in the spool",
+                    extra={"reason": _first_line(error), "again_in_s": round(delay_s, 1)},
+                )
+                self._stopping.wait(delay_s)
+            else:
+                log.info("ClickHouse is ready", extra={"migrations": applied})
+                self.when_ready()
+                return
+
+    def stop(self) -> None:
+        """Do not try again."""
+        self._stopping.set()
+
+
+async def _run(settings: Settings, supervisor: Supervisor, preparer: StorePreparer, domain: str) -> int:
+    loop = asyncio.get_running_loop()
+
+    def when_ready() -> None:
+        loop.call_soon_threadsafe(supervisor.store_ready)
+
+    preparer.when_ready = when_ready
+    preparer.start()
+    await supervisor.start()
+    if not supervisor.is_stopping:
+        click.echo(banner(settings, domain), err=True)
+    await supervisor.run_until_stopped()
+    return 0
+
+
+def banner(settings: Settings, domain: str) -> str:
+    """What a person reads once the server runs. The JSON log is on standard output, this on standard error."""
+    return "\n".join(
+        [
+            "",
+            f"  Footfall takes hits on http://{settings.host}:{settings.port}.",
+            "",
+            f"  The snippet for {domain}, before </head>:",
+            f"    {snippet(settings, domain)}",
+            "  Send a hit:",
+            f"    {send_line(settings, domain)}",
+            "  Read it back:",
+            f"    {read_line(settings, domain)}",
+            "",
+        ]
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
