@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the command found something wrong, 2 a wrong option or set
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -22,7 +23,7 @@ LAZY_COMMANDS = {
     "count": ("server.cli_store", "count_command"),
     "audit": ("server.cli_store", "audit_command"),
     "spool": ("server.cli_store", "spool_group"),
-    "replay": ("server.replay", "replay_command"),
+    "replay": ("server.cli_replay", "replay_command"),
 }
 
 
@@ -111,7 +112,8 @@ def add_command(domain: str, timezone: str) -> None:
 
 
 @sites_group.command("list")
-def list_command() -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, for programs.")
+def list_command(as_json: bool) -> None:
     """List the sites with their ids."""
     from rich.console import Console
     from rich.table import Table
@@ -119,8 +121,13 @@ def list_command() -> None:
     from server.sites import list_sites
 
     settings = load_settings()
+    sites = _database(settings)(list_sites)
+    if as_json:
+        names = ("site_id", "public_id", "domain", "timezone", "state")
+        click.echo(json.dumps([{name: getattr(site, name) for name in names} for site in sites]))
+        return
     table = Table("site", "id", "number", "time zone", "state")
-    for site in _database(settings)(list_sites):
+    for site in sites:
         table.add_row(site.domain, site.public_id, str(site.site_id), site.timezone, site.state)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 

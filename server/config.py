@@ -165,8 +165,9 @@ class Settings(BatchSettings, BaseSettings):
         "address of this server as browsers see it, for the snippet; empty: http://localhost:<port>",
         "empty, or an http(s) URL",
     )
+    # A proxy on this machine, and `footfall replay`: whoever can connect from here can read the spool anyway.
     trusted_proxies: str = _setting(
-        "",
+        "127.0.0.0/8,::1/128",
         "front",
         "addresses or networks of proxies whose forwarded header is believed",
         "IP addresses or networks, separated by commas, such as 10.0.0.0/8,127.0.0.1",
