@@ -333,8 +333,10 @@ pub struct SealedSegments {
 #[pymethods]
 impl SealedSegments {
     /// The next sealed segment's path, or `None` after the timeout.
-    fn next_sealed(&self, py: Python<'_>, timeout_ms: u64) -> Option<PathBuf> {
-        py.detach(|| self.end.next_sealed(Duration::from_millis(timeout_ms)))
+    fn next_sealed(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<Option<String>> {
+        let sealed = py.detach(|| self.end.next_sealed(Duration::from_millis(timeout_ms)));
+        let text = sealed.map(|path| path.into_os_string().into_string()).transpose();
+        text.map_err(|path| PyOSError::new_err(format!("{} is not UTF-8", path.display())))
     }
 
     /// The segment is stored or quarantined: removes the file if it is still there and gives its bytes back to the budget.

@@ -1,5 +1,5 @@
 //! URL tables, and the naive twin: the same answers built from owned strings, one rule per line.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use proptest::prelude::*;
 

@@ -3,9 +3,17 @@
 //! Every answered hit leaves one record per site it names: a full one when it is accepted, a short one otherwise. The
 //! rules, in this order; the first that applies decides:
 //!
-//! 1. the payload can be read (else rejected, 4xx), 2. the site is known, 3. not blocked, 4. within its capacity,
-//! 5. within the rate of its address and of its site, 6. from an allowed hostname, 7. within the time window, 8. seen, not
-//! prefetched, 9. not a bot by a reason the site keeps out, 10. not from a spam referrer, 11. kept by the site's sampling.
+//! 1. the payload can be read (else rejected, 4xx),
+//! 2. the site is known,
+//! 3. not blocked,
+//! 4. within its capacity,
+//! 5. within the rate of its address and of its site,
+//! 6. from an allowed hostname,
+//! 7. within the time window,
+//! 8. seen, not prefetched,
+//! 9. not a bot by a reason the site keeps out,
+//! 10. not from a spam referrer,
+//! 11. kept by the site's sampling.
 //!
 //! Rates come before the agent is looked at: an agent made to be slow to match must not be worth sending twice.
 //! Without a snapshot, without a salt or without room in the spool nothing is judged: the answer is 503.
