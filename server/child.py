@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import logging
 import os
 import resource
@@ -184,6 +185,8 @@ def run_child(child_class: type[ChildProcess], argv: list[str]) -> int:
     """Run a child process to its end; its exit status."""
     # The parent alone answers a terminal's Ctrl-C.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A crash in compiled code leaves a trace on standard error instead of nothing.
+    faulthandler.enable()
     try:
         settings = load_settings()
         start_logging(settings.log_level)

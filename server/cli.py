@@ -157,6 +157,8 @@ def _database(settings: Settings) -> Callable[[Callable[[Any], Any]], Any]:
 
 def main() -> None:
     """The console script: a wrong setting is one line and exit code 2."""
+    # clickhouse-driver otherwise tabulates 150,000 dates when it is imported: 90 ms and 20 MB in every process.
+    os.environ.setdefault("CLICKHOUSE_DRIVER_LASY_DATE_LUT", "1")
     try:
         program(prog_name="footfall")
     except SettingError as error:
