@@ -6,8 +6,8 @@
 //!   whose frame has a matching CRC and an ordinal that was not seen yet.
 //! - The number of lost records is exact wherever a later record survives, because ordinals are explicit. Behind the last
 //!   survivor it is the number of sync marks, at least one per damaged range.
-//! - A torn tail is the beginning of one frame (or of zeros, which a file system may leave after a power cut) at the very
-//!   end. It was never acknowledged. In an `.open` file it is cut off; in a sealed file the caller treats it as damage.
+//! - A torn tail is the beginning of one frame (or zeros, which a file system may leave after a power cut) at the very
+//!   end. In an `.open` file it was never acknowledged; in a sealed one the caller treats it as damage. Nothing is cut off.
 //! - One damaged byte in the header costs nothing: CRC32C also says which byte it was (see [`repair_header`]). More than
 //!   that, and the id inside every frame's CRC is gone: the whole file is one damaged range.
 //! - A frame with a matching CRC whose payload is not a record (written by a faulty or newer build) is a damaged range
@@ -175,8 +175,8 @@ fn is_torn(bytes: Option<&[u8]>, crc: FrameCrc) -> bool {
     crc.of(&fields, payload).to_le_bytes() != header[12..]
 }
 
-/// The header whose one byte was damaged: the only one at a distance of one byte whose CRC matches. CRC32C keeps
-/// 64-byte words apart by at least five bits and, as a test shows for every byte, never takes one repair for another.
+/// The header whose one byte was damaged: the only one at a distance of one byte whose CRC matches. It is the only one:
+/// CRC32C has another remainder for each damaged byte of 64, as a test shows for all of them.
 #[must_use]
 pub fn repair_header(segment: &[u8]) -> Option<SegmentHeader> {
     let damaged = segment.first_chunk::<HEADER_BYTES>()?;
@@ -295,6 +295,19 @@ mod tests {
                 assert_eq!(scan.lost_records, u64::from(hit.is_some()), "byte {at} ^ {flip:#x}");
                 assert_eq!(scan.torn_tail_bytes, 0, "byte {at} ^ {flip:#x}");
                 assert_eq!(scan.header_error.is_some(), hit.is_none(), "byte {at} ^ {flip:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_damaged_header_byte_has_its_own_remainder() {
+        let mut remainders = std::collections::BTreeSet::from([0]);
+        for position in 0..HEADER_BYTES {
+            for flip in 1..=u8::MAX {
+                let mut bytes = header().encode();
+                bytes[position] ^= flip;
+                let stored = u32::from_le_bytes(bytes[60..].try_into().unwrap());
+                assert!(remainders.insert(crc32c::crc32c(&bytes[..60]) ^ stored), "{position} ^ {flip:#x}");
             }
         }
     }

@@ -249,7 +249,7 @@ impl<F: Files> SegmentWriter<F> {
             renamed = true;
             false
         });
-        // A lost rename costs nothing: after a power cut the file is found under its old name and sealed again.
+        // A lost rename costs nothing: after a power cut the file is found, and drained, under its old name.
         if renamed && self.settings.durability == Durability::Power && files.sync_folder(&self.folder).is_err() {
             self.tally.sync_failed();
         }
