@@ -24,6 +24,9 @@ from tests.services.clickhouse import free_port
 
 START_DEADLINE_S = 60.0
 
+# The default age at which a segment is sealed is one second.
+SEAL_DEADLINE_S = 15.0
+
 # Discard (RFC 863): nobody listens there on a development machine.
 CLOSED_PORT = 9
 
@@ -57,13 +60,18 @@ class CollectorProcess:
         _, child = self.pids
         return child
 
+    def wait_until_sealed(self) -> None:
+        """Return once the open segments have been sealed by age."""
+        deadline = time.monotonic() + SEAL_DEADLINE_S
+        while any((self.data_dir / "spool").glob("*/*.open")):
+            assert time.monotonic() < deadline, "a segment is not sealed by age"
+            time.sleep(0.05)
+
     def spool_records(self) -> int:
-        """Valid records in all segments; asserts that none was lost."""
+        """Valid records in all sealed segments; asserts that none was lost."""
         total = 0
-        for path in sorted((self.data_dir / "spool").glob("*/*")):
-            if path.suffix not in (".seg", ".open"):
-                continue
-            if path.name not in self._counted or path.suffix == ".open":
+        for path in (self.data_dir / "spool").glob("*/*.seg"):
+            if path.name not in self._counted:
                 scan = scan_segment(path.read_bytes())
                 assert scan.lost_records == 0, path
                 self._counted[path.name] = scan.records
@@ -89,7 +97,7 @@ def running_collector(folder: Path, **settings: str) -> Iterator[CollectorProces
         "stop_grace_s": "1",
     } | settings
     environment |= {f"FOOTFALL_{name.upper()}": value for name, value in wanted.items()}
-    command = [sys.executable, "-c", "import sys; from server.cli import main; sys.exit(main())", "serve"]
+    command = [sys.executable, "-m", "server.cli", "serve"]
     with (folder / "output").open("w+b") as output:
         child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
 import click
 
@@ -12,8 +13,8 @@ from server.replay import DEFAULT_CONNECTIONS, DEFAULT_PATIENCE_S
 
 @click.command("replay")
 @click.argument("file")
-@click.option("--url", help="Base URL of the Footfall to send to.  [default: this machine's, by the settings]")
-@click.option("--site", help="Domain of the site the hits are for.  [default: the first start's site]")
+@click.option("--url", help="Base URL of the Footfall to send to.  [default: this machine's, started if need be]")
+@click.option("--site", help="Domain of the site the hits are for.  [default: the only one there is]")
 @click.option(
     "--connections", type=click.IntRange(1, 256), default=DEFAULT_CONNECTIONS, show_default=True, help="Hits at a time."
 )
@@ -43,14 +44,14 @@ def replay_command(
     from rich.console import Console
 
     from server.replay import ReplayError, Target
-    from server.replay_command import exit_code, replay_log, server_for_replay
+    from server.replay_command import exit_code, only_site, replay_log, server_for_replay
 
     settings = load_settings()
     console = Console(width=None if sys.stdout.isatty() else 100)
-    base_url = url or f"http://{settings.host}:{settings.port}"
     try:
-        with server_for_replay(base_url, stop_grace_s=settings.stop_grace_s) as answering_url:
-            target = Target(answering_url, site or settings.first_site_domain, settings.forwarded_header)
+        domain = site or only_site(settings)
+        with nullcontext(url) if url else server_for_replay(settings) as base_url:
+            target = Target(base_url, domain, settings.forwarded_header)
             account = replay_log(
                 file,
                 target,

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from server.config import Settings, child_environment
 from server.replay import (
     DEFAULT_CONNECTIONS,
     DEFAULT_PATIENCE_S,
@@ -39,6 +40,25 @@ START_DEADLINE_S = 60.0
 
 # Beyond the server's own grace period for a stop.
 STOP_MARGIN_S = 15.0
+
+
+def only_site(settings: Settings) -> str:
+    """The domain of the only site. Raises ReplayError where there are several."""
+    from server.app_database import migrate_app_database, open_app_database
+    from server.data_folder import prepare_data_folder
+    from server.sites import list_sites
+
+    prepare_data_folder(settings)
+    engine = open_app_database(settings)
+    try:
+        migrate_app_database(settings, engine)
+        domains = [site.domain for site in list_sites(engine)]
+    finally:
+        engine.dispose()
+    if len(domains) > 1:
+        raise ReplayError(f"say whose hits these are with --site: {', '.join(domains[:10])}")
+    # Without a site the server that is started for the replay makes its first one.
+    return domains[0] if domains else settings.first_site_domain
 
 
 def replay_log(
@@ -94,22 +114,23 @@ def exit_code(account: Account) -> int:
 
 
 @contextlib.contextmanager
-def server_for_replay(base_url: str, *, stop_grace_s: float) -> Iterator[str]:
-    """The base URL of a running Footfall: `base_url` when one answers there, else one started for the block."""
-    if is_ready(base_url):
-        yield base_url
+def server_for_replay(settings: Settings) -> Iterator[str]:
+    """The base URL of this machine's Footfall: the running one, else one started for the block."""
+    configured = f"http://{settings.host}:{settings.port}"
+    if is_ready(configured):
+        yield configured
         return
     port, internal_port = free_port(), free_port()
-    environment = {
-        **os.environ,
-        "FOOTFALL_HOST": "127.0.0.1",
-        "FOOTFALL_PORT": str(port),
-        "FOOTFALL_INTERNAL_PORT": str(internal_port),
-        "FOOTFALL_TRUSTED_PROXIES": "127.0.0.1",
-        "FOOTFALL_RATE_PER_ADDRESS_PER_SECOND": "0",
+    ours = {
+        "host": "127.0.0.1",
+        "port": port,
+        "internal_port": internal_port,
+        "processes": 1,
+        "trusted_proxies": "127.0.0.1",
     }
+    environment = child_environment(settings.model_copy(update=ours), os.environ)
     with tempfile.TemporaryFile() as output:
-        command = [sys.executable, "-c", "import sys; from server.cli import main; sys.exit(main())", "serve"]
+        command = [sys.executable, "-m", "server.cli", "serve"]
         child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
             started = f"http://127.0.0.1:{port}"
@@ -117,12 +138,12 @@ def server_for_replay(base_url: str, *, stop_grace_s: float) -> Iterator[str]:
             yield started
         except NotStartedError as error:
             output.seek(0)
-            last = output.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+            last = "".join(output.read().decode("utf-8", "replace").strip().splitlines()[-1:])
             raise ReplayError(
-                f"no Footfall answers at {base_url}, and none could be started: {error} {''.join(last)}"
+                f"no Footfall answers at {configured}, and none could be started: {error} {last}"
             ) from None
         finally:
-            stop(child, stop_grace_s + STOP_MARGIN_S)
+            stop(child, settings.stop_grace_s + STOP_MARGIN_S)
 
 
 class NotStartedError(RuntimeError):

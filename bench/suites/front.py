@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.error import URLError
@@ -56,12 +56,15 @@ class Load:
         self.script = write_script(folder, (http_request(hit, host="127.0.0.1:8000") for hit in hits))
         self.wrk = program("wrk")
 
-    def hits_per_cpu_s(self, port: int, pids: list[int]) -> tuple[float, int]:
-        """Answers per CPU second of these processes, and the number of answers."""
+    def hits_per_cpu_s(
+        self, port: int, pids: list[int], settle: Callable[[], None] = lambda: None
+    ) -> tuple[float, int]:
+        """Answers per CPU second of these processes until `settle` returns, and the number of answers."""
         before = sum(cpu_s(pids))
         outcome = run_wrk(
             self.wrk, self.script, port=port, seconds=self.seconds, cpu=self.run.cpus.client, connections=CONNECTIONS
         )
+        settle()
         return outcome.requests / (sum(cpu_s(pids)) - before), outcome.requests
 
 
@@ -76,7 +79,9 @@ class Ours:
 
     def round(self) -> float:
         """Hits per CPU second of one round; asserts a record for each answer."""
-        rate, answered = self.load.hits_per_cpu_s(self.collector.port, self.collector.pids)
+        rate, answered = self.load.hits_per_cpu_s(
+            self.collector.port, self.collector.pids, self.collector.wait_until_sealed
+        )
         self.anonymous_mib.append(anonymous_mib(self.collector.collect_pid))
         stored = self.collector.spool_records()
         # wrk hangs up with up to one unread answer per connection.

@@ -16,6 +16,7 @@ from rich.console import Console
 from bench.traffic import generate_hits
 from bench.traffic.access_log import log_lines as generated_lines
 from server.access_log import parse_line
+from server.config import load_settings
 from server.replay import (
     PROBE_ADDRESS,
     Account,
@@ -221,7 +222,7 @@ def test_no_server_at_all_says_how_to_start_one() -> None:
 
 def test_a_ready_server_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.replay_command.is_ready", lambda base_url: base_url == "http://127.0.0.1:1234")
-    with server_for_replay("http://127.0.0.1:1234", stop_grace_s=1) as base_url:
+    with server_for_replay(load_settings(port=1234)) as base_url:
         assert base_url == "http://127.0.0.1:1234"
 
 
