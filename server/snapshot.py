@@ -304,6 +304,7 @@ class SnapshotPoller(threading.Thread):
                 with redis.Redis.from_url(self._settings.redis_url, socket_connect_timeout=1.0) as client:
                     subscription = client.pubsub(ignore_subscribe_messages=True)
                     subscription.subscribe(CHANNEL)
+                    self._wake.set()  # for what was said before
                     while not self._stopping.is_set():
                         if subscription.get_message(timeout=POLL_INTERVAL_S) is not None:
                             self._wake.set()
