@@ -29,7 +29,7 @@ DRIVER = Path(__file__).parent / "drive.mjs"
 PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/145.0.0.0 Safari/537.36"
 DOMAIN = "shop.example"
 
-PLAUSIBLE_PAGE = """<!doctype html><title>Plausible</title><h1>A page</h1>
+PLAUSIBLE_PAGE = """<!doctype html><link rel="icon" href="data:,"><title>Plausible</title><h1>A page</h1>
 <button id="buy">Buy</button><div style="height:3000px"></div>
 <script type="module">
   import {{ init, track }} from "/plausible.js";
@@ -38,7 +38,7 @@ PLAUSIBLE_PAGE = """<!doctype html><title>Plausible</title><h1>A page</h1>
     track("Purchase", {{ props: {{ plan: "pro" }}, revenue: {{ amount: 12.5, currency: "EUR" }} }});
 </script>"""
 
-OLD_PLAUSIBLE_PAGE = """<!doctype html><title>plausible-tracker</title><button id="sign">Sign up</button>
+OLD_PLAUSIBLE_PAGE = """<!doctype html><link rel="icon" href="data:,"><title>plausible-tracker</title><button id="sign">Sign up</button>
 <script type="module">
   import Plausible from "/plausible-tracker/index.js";
   const plausible = Plausible({{ domain: "{domain}", apiHost: "{base}", trackLocalhost: true }});
@@ -46,11 +46,11 @@ OLD_PLAUSIBLE_PAGE = """<!doctype html><title>plausible-tracker</title><button i
   document.getElementById("sign").onclick = () => plausible.trackEvent("Signup", {{ props: {{ tier: "team" }} }});
 </script>"""
 
-UMAMI_PAGE = """<!doctype html><title>Umami</title>
+UMAMI_PAGE = """<!doctype html><link rel="icon" href="data:,"><title>Umami</title>
 <button id="go" data-umami-event="Go" data-umami-event-where="top">Go</button>
 <script defer src="/umami.js" data-host-url="{base}" data-website-id="{public_id}"></script>"""
 
-OWN_PAGE = """<!doctype html><title>Footfall</title><button id="go">Go</button>
+OWN_PAGE = """<!doctype html><link rel="icon" href="data:,"><title>Footfall</title><button id="go">Go</button>
 <script defer src="{base}/js/footfall.js" data-domain="{domain}"></script>"""
 
 
