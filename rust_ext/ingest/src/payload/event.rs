@@ -12,7 +12,7 @@
 //! | `$`, `revenue` | amount and currency |
 //! | `sd`, `e` | scroll depth in percent, engaged milliseconds |
 //! | `l`, `q` | page-load id (hex), sequence of the report within it |
-//! | `w` | metrics of a vitals or timings report |
+//! | `w` | metrics of a vitals or timings report; a number is the window's width, as Plausible's older tracker sends it |
 //! | `sw`, `sh` | screen size in px |
 //! | `tz`, `lg` | time zone, language |
 //! | `wd` | 1: `navigator.webdriver` |
@@ -23,7 +23,9 @@
 use std::net::IpAddr;
 
 use super::json::{Cursor, JsonError, Value};
-use super::scalar::{engaged_ms_of, flag, load_id_of, number, revenue, scroll_depth_of, text, text_or_number, u16_of};
+use super::scalar::{
+    engaged_ms_of, flag, load_id_of, number, number_of_text, revenue, scroll_depth_of, text, text_or_number, u16_of,
+};
 use super::{EventName, FirstReject, HitFields, Page, PayloadLimits, Reject, SiteKey, timestamp};
 use crate::scratch::{Scratch, cut};
 
@@ -223,10 +225,13 @@ fn read_members<'a>(
             b"q" => fields.sequence = small(cursor, scratch, "sequence", rejects, fields.sequence)?,
             b"sw" => fields.screen_width_px = small(cursor, scratch, "screen", rejects, fields.screen_width_px)?,
             b"sh" => fields.screen_height_px = small(cursor, scratch, "screen", rejects, fields.screen_height_px)?,
-            b"w" => {
-                *has_metrics = true;
-                fields.metrics.read_object(cursor, scratch, rejects)?;
-            }
+            b"w" => match fields.metrics.read_object(cursor, scratch, rejects)? {
+                Some(width) => {
+                    let width = number_of_text(width, "screen").and_then(|width| u16_of(width, "screen"));
+                    fields.screen_width_px = rejects.take(width);
+                }
+                None => *has_metrics = true,
+            },
             b"tz" => fields.timezone = text(cursor, scratch, "timezone", rejects)?.unwrap_or(fields.timezone),
             b"lg" => fields.language = text(cursor, scratch, "language", rejects)?.unwrap_or(fields.language),
             b"wd" => fields.webdriver |= flag(cursor, scratch, "webdriver", rejects)?.unwrap_or(false),

@@ -118,7 +118,8 @@ impl Metrics {
         Ok(())
     }
 
-    /// Reads an object of metrics; names nobody knows are ignored.
+    /// Reads an object of metrics; names nobody knows are ignored. A number in its place is handed back: Plausible's older
+    /// tracker sends the window's width under the same key.
     ///
     /// # Errors
     /// The text around is not JSON. What is wrong with the metrics themselves goes to `rejects`.
@@ -127,9 +128,10 @@ impl Metrics {
         cursor: &mut Cursor<'a>,
         scratch: &mut Scratch<'a>,
         rejects: &mut FirstReject,
-    ) -> Result<(), JsonError> {
+    ) -> Result<Option<&'a str>, JsonError> {
         match cursor.value()? {
             Value::Null => {}
+            Value::Number(width) => return Ok(Some(width)),
             Value::Object => {
                 let mut first = true;
                 while let Some(key) = cursor.next_key(&mut first)? {
@@ -144,6 +146,6 @@ impl Metrics {
                 rejects.note(Reject::field_type("metrics", "must be an object"));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }

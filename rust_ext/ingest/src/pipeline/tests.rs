@@ -238,6 +238,14 @@ fn several_sites_are_several_records() {
 }
 
 #[test]
+fn the_older_plausible_tracker_sends_its_width_as_a_number() {
+    let mut pipeline = pipeline();
+    let body = "{\"n\":\"pageview\",\"u\":\"https://example.com/\",\"d\":\"example.com\",\"r\":null,\"w\":1280,\"h\":0,\"p\":\"{}\"}";
+    assert!(event(&mut pipeline, body).starts_with("HTTP/1.1 202"));
+    assert_eq!(pipeline.sink.rows.len(), 1);
+}
+
+#[test]
 fn a_lenient_site_keeps_bots_with_their_reasons() {
     let mut pipeline = pipeline();
     event(&mut pipeline, "{\"n\":\"pageview\",\"u\":\"https://lenient.example/\",\"wd\":1}");
