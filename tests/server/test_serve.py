@@ -1,0 +1,374 @@
+"""A whole `footfall serve`: first start, hits to rows and back, restarts, stops, several processes, live settings."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from server.app_database import Watermark, minimum_watermark, open_app_database
+from server.config import load_settings
+from tests.server.front_host import Answer, Reader, hit
+from tests.services.footfall import FootfallServer, running_footfall
+
+# Nobody listens there: hits wait in the spool.
+NO_CLICKHOUSE = "clickhouse://127.0.0.1:1/footfall"
+
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FootfallServer]:
+    with running_footfall(tmp_path_factory.mktemp("serve") / "data") as running:
+        yield running
+
+
+def ask(
+    port: int, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, bytes, dict[str, str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, named)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
+    finally:
+        connection.close()
+
+
+def bearer(server: FootfallServer) -> str:
+    return "Bearer " + (server.data_dir / "local_key").read_text().strip()
+
+
+def stored(server: FootfallServer) -> int:
+    status, body, _ = ask(server.port, "GET", "/api/count?site=localhost", Authorization=bearer(server))
+    assert status == 200, body
+    return int(json.loads(body)["events"])
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def metric(server: FootfallServer, name: str) -> float:
+    _, body, _ = ask(server.internal_port, "GET", "/metrics")
+    return sum(float(line.split()[-1]) for line in body.decode().splitlines() if line.startswith(name))
+
+
+def send_hits(port: int, count: int) -> list[Answer]:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(hit() * count)
+        reader = Reader(connection)
+        return [reader.answer() for _ in range(count)]
+
+
+def test_the_first_start_prints_lines_that_work(server: FootfallServer) -> None:
+    printed = server.log_path.read_text()
+    lines = [line.strip() for line in printed.splitlines() if line.strip().startswith("curl ")]
+    before = stored(server)
+    sent = subprocess.run(lines[0], shell=True, capture_output=True, text=True, timeout=20, check=True)
+    assert "202" in sent.stdout.splitlines()[0]
+    wait_until(lambda: stored(server) == before + 1)
+    read = subprocess.run(lines[1], shell=True, capture_output=True, text=True, timeout=20, check=True)
+    assert json.loads(read.stdout)["kinds"]["pageview"] == before + 1
+    assert "data-domain=" in printed
+
+
+def test_the_data_folder_is_private(server: FootfallServer) -> None:
+    assert server.data_dir.stat().st_mode & 0o777 == 0o700
+    for name in ("secret_key", "local_key", "snapshot.json", "home_id"):
+        assert (server.data_dir / name).stat().st_mode & 0o777 == 0o600, name
+
+
+@pytest.mark.parametrize("path", ["/", "/demo", "/demo/page-2"])
+def test_pages_show_and_carry_security_headers(server: FootfallServer, path: str) -> None:
+    status, body, headers = ask(server.port, "GET", path)
+    assert status == 200
+    assert b"</html>" in body
+    assert "script-src 'self'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert "server" not in headers
+
+
+def test_the_script_may_be_loaded_from_other_sites(server: FootfallServer) -> None:
+    status, body, headers = ask(server.port, "GET", "/js/footfall.js")
+    assert (status, headers["cross-origin-resource-policy"]) == (200, "cross-origin")
+    assert b"/api/event" in body
+    assert ask(server.port, "GET", "/js/footfall.js", If_None_Match=headers["etag"])[0] == 304
+
+
+def test_errors_are_short_and_have_no_traceback(server: FootfallServer) -> None:
+    status, body, _ = ask(server.port, "GET", "/api/none")
+    assert (status, json.loads(body)["error"]["status"]) == (404, 404)
+    status, body, _ = ask(server.port, "GET", "/none")
+    assert status == 404
+    assert b"<h1>Not Found</h1>" in body
+    assert ask(server.port, "GET", "/api/count?site=localhost")[0] == 401
+    assert ask(server.port, "GET", "/api/count?site=localhost", Authorization="Bearer ff_wrong")[0] == 401
+    status, body, _ = ask(server.port, "GET", "/api/count", Authorization=bearer(server))
+    assert (status, json.loads(body)["error"]["message"]) == (400, "The parameter site is missing.")
+    assert ask(server.port, "GET", "/api/count?site=other.example", Authorization=bearer(server))[0] == 404
+
+
+def test_metrics_are_on_the_internal_port_only(server: FootfallServer) -> None:
+    assert ask(server.port, "GET", "/metrics")[0] == 404
+    status, body, _ = ask(server.internal_port, "GET", "/metrics")
+    assert status == 200
+    assert b'footfall_hits_total{outcome="accepted",process="0"}' in body
+    for port in (server.port, server.internal_port):
+        assert ask(port, "GET", "/healthz")[0] == 200
+        assert ask(port, "GET", "/readyz")[0] == 200
+
+
+def test_a_site_added_beside_the_server_is_known_within_seconds(server: FootfallServer) -> None:
+    done = server.command("sites", "add", "new.example")
+    assert done.returncode == 0, done.stderr
+    body = b'{"n":"pageview","u":"http://new.example/","d":"new.example"}'
+
+    def is_known() -> bool:
+        status, _, headers = ask(server.port, "POST", "/api/event", body, User_Agent=BROWSER)
+        assert status == 202
+        return "x-footfall-dropped" not in headers
+
+    wait_until(is_known, 5)
+    assert "new.example" in server.command("sites", "list").stdout
+
+
+def test_a_server_batch_is_taken_once_per_key(server: FootfallServer) -> None:
+    events = [
+        {"n": "Order", "u": "http://localhost/shop", "d": "localhost", "user_agent": BROWSER, "ip": f"192.0.2.{number}"}
+        for number in range(20)
+    ]
+    body = json.dumps(events).encode()
+    given = {"Authorization": bearer(server), "Idempotency_Key": "order-1"}
+    before = stored(server)
+    status, report, _ = ask(server.port, "POST", "/api/events", body, **given)
+    assert (status, json.loads(report)["outcomes"]) == (202, {"accepted": 20})
+    again = ask(server.port, "POST", "/api/events", body, **given)
+    assert (again[0], again[1], again[2]["idempotent-replayed"]) == (202, report, "true")
+    assert ask(server.port, "POST", "/api/events", body + b" ", **given)[0] == 422
+    assert ask(server.port, "POST", "/api/events", body)[0] == 401
+    assert ask(server.port, "POST", "/api/events", b"{not json", Authorization=bearer(server))[0] in (202, 400)
+    assert ask(server.port, "POST", "/api/events", b"", Authorization=bearer(server))[0] == 400
+    assert ask(server.port, "GET", "/api/events")[0] == 405
+    wait_until(lambda: stored(server) == before + 20)
+
+
+def test_no_line_of_the_log_carries_an_address_a_query_or_a_key(server: FootfallServer) -> None:
+    ask(server.port, "GET", "/none?token=very-secret")
+    server.command("config")
+    printed = [line for line in server.log_path.read_text().splitlines() if line.startswith("{")]
+    assert printed
+    for line in printed:
+        assert json.loads(line)["level"] in ("info", "warning"), line
+        assert "very-secret" not in line
+        assert bearer(server)[7:] not in line
+
+
+@pytest.mark.slow
+def test_a_rolling_restart_answers_every_hit(tmp_path: Path) -> None:
+    with running_footfall(tmp_path / "data", clickhouse_url=NO_CLICKHOUSE, processes="2") as server:
+        problems: list[str] = []
+        answered: list[int] = []
+        stop = threading.Event()
+
+        def client(keep_alive: bool) -> None:
+            count = 0
+            while not stop.is_set():
+                try:
+                    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+                        reader = Reader(connection)
+                        while not stop.is_set():
+                            connection.sendall(hit(close=not keep_alive))
+                            answer = reader.answer()
+                            if answer.status != 202:
+                                problems.append(f"status {answer.status}")
+                            count += 1
+                            if answer.headers.get("connection") == "close":
+                                break
+                except (OSError, AssertionError) as error:
+                    problems.append(repr(error))
+            answered.append(count)
+
+        threads = [threading.Thread(target=client, args=(number % 2 == 0,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        before = {process.pid for process in server.collect_processes()}
+        assert len(before) == 2
+        for _ in range(2):
+            server.reload()
+            wait_until(partial(_are_replaced, server, before), 60)
+            before = {process.pid for process in server.collect_processes()}
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+        assert problems == []
+        assert sum(answered) > 100
+
+
+def _are_replaced(server: FootfallServer, before: set[int]) -> bool:
+    now = {process.pid for process in server.collect_processes()}
+    return len(now) == 2 and not now & before
+
+
+def test_a_killed_process_is_replaced_and_its_hits_are_stored(tmp_path: Path) -> None:
+    with running_footfall(tmp_path / "data", batch_max_age_ms="60000") as server:
+        answers = send_hits(server.port, 300)
+        assert {answer.status for answer in answers} == {202}
+        (process,) = server.collect_processes()
+        process.kill()
+        wait_until(lambda: [child.pid for child in server.collect_processes()] not in ([], [process.pid]))
+        server.wait_ready()
+        wait_until(lambda: stored(server) == 300, 30)
+        assert metric(server, "footfall_process_respawns_total") == 1
+
+
+def test_a_stop_stores_what_was_answered(tmp_path: Path) -> None:
+    with running_footfall(tmp_path / "data", batch_max_age_ms="60000") as server:
+        assert len(send_hits(server.port, 200)) == 200
+        assert server.stop() == 0
+        assert list((server.data_dir / "spool").iterdir()) == []
+        counted = server.command("count")
+        assert "200 rows" in counted.stdout, counted.stdout + counted.stderr
+
+
+def test_without_clickhouse_hits_wait_in_the_spool_and_are_stored_later(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path / "data")
+    with running_footfall(tmp_path / "data", clickhouse_url=NO_CLICKHOUSE, stop_grace_s="1") as server:
+        assert len(send_hits(server.port, 50)) == 50
+        wait_until(lambda: metric(server, "footfall_core_segments_waiting") >= 1)
+        assert server.stop() == 0
+    engine = open_app_database(settings)
+    oldest_ms = minimum_watermark(engine)
+    assert oldest_ms is not None, "the folder with hits keeps its watermark"
+    assert oldest_ms < time.time() * 1000
+    with running_footfall(tmp_path / "data") as server:
+        wait_until(lambda: stored(server) == 50, 30)
+        wait_until(lambda: _watermark_ids(engine) == _spool_ids(server), 30)
+
+
+def _watermark_ids(engine: Any) -> set[str]:
+    from sqlalchemy import select
+
+    with engine.connect() as connection:
+        return set(connection.execute(select(Watermark.spool_id)).scalars())
+
+
+def _spool_ids(server: FootfallServer) -> set[str]:
+    return {path.name for path in (server.data_dir / "spool").iterdir()}
+
+
+def test_the_second_start_takes_under_three_seconds(tmp_path: Path) -> None:
+    """Measured in CPU of the processes: other programs on the test machine must not fail it."""
+    with running_footfall(tmp_path / "data"):
+        pass
+    server = FootfallServer(tmp_path / "data")
+    try:
+        server.start()
+        assert server._process is not None
+        family = [psutil.Process(server._process.pid), *server.collect_processes()]
+        assert sum(sum(process.cpu_times()[:2]) for process in family) < 3
+    finally:
+        server.stop()
+
+
+def test_batch_settings_are_reloaded_while_hits_flow(tmp_path: Path) -> None:
+    file = tmp_path / "batch.yaml"
+    file.write_text("batch_max_age_ms: 60000\n")
+    with running_footfall(tmp_path / "data", batch_settings_file=str(file)) as server:
+        send_hits(server.port, 10)
+        time.sleep(1.5)
+        assert stored(server) == 0, "the segment is young"
+        file.write_text("batch_max_age_ms: 100\n")
+        wait_until(lambda: metric(server, "footfall_batch_settings_reloads_total") >= 2, 10)
+        wait_until(lambda: stored(server) == 10)
+        file.write_text("batch_max_age_ms: never\n")
+        wait_until(lambda: metric(server, "footfall_batch_settings_invalid") == 1, 10)
+        assert {answer.status for answer in send_hits(server.port, 5)} == {202}
+        file.write_text("batch_max_age_ms: 200\n")
+        wait_until(lambda: metric(server, "footfall_batch_settings_invalid") == 0, 10)
+
+
+def test_a_full_spool_answers_503_and_recovers(tmp_path: Path) -> None:
+    file = tmp_path / "batch.yaml"
+    file.write_text("spool_max_bytes: 1048576\n")
+    settings = {"batch_settings_file": str(file), "clickhouse_url": NO_CLICKHOUSE, "stop_grace_s": "1"}
+    with running_footfall(tmp_path / "data", **settings) as server:
+        answers: list[Answer] = []
+        while not any(answer.status == 503 for answer in answers):
+            answers = send_hits(server.port, 500)
+        refused = next(answer for answer in answers if answer.status == 503)
+        assert refused.headers["retry-after"]
+        assert ask(server.port, "GET", "/readyz")[0] == 503
+        assert b"the spool is full" in ask(server.port, "GET", "/readyz")[1]
+        assert ask(server.port, "GET", "/healthz")[0] == 200
+        file.write_text("spool_max_bytes: 104857600\n")
+        wait_until(lambda: ask(server.port, "GET", "/readyz")[0] == 200, 10)
+        assert {answer.status for answer in send_hits(server.port, 10)} == {202}
+
+
+def test_roles_take_what_is_theirs(tmp_path: Path) -> None:
+    with running_footfall(tmp_path / "data", role="collect") as collect:
+        assert ask(collect.port, "GET", "/")[0] == 404
+        assert ask(collect.port, "GET", "/js/footfall.js")[0] == 200
+        assert send_hits(collect.port, 1)[0].status == 202
+    with running_footfall(tmp_path / "data", role="web") as web:
+        assert ask(web.port, "GET", "/")[0] == 200
+        assert ask(web.port, "POST", "/api/event", b"{}")[0] == 404
+
+
+def test_children_stop_when_their_parent_is_killed(tmp_path: Path) -> None:
+    server = FootfallServer(tmp_path / "data", clickhouse_url=NO_CLICKHOUSE, stop_grace_s="1")
+    server.start()
+    assert server._process is not None
+    children = server.collect_processes()
+    os.kill(server._process.pid, signal.SIGKILL)
+    server._process.wait(10)
+    _, alive = psutil.wait_procs(children, timeout=20)
+    for process in alive:
+        process.kill()
+    assert alive == []
+
+
+@pytest.mark.parametrize("taken", ["port", "internal_port"])
+def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path, taken: str) -> None:
+    server = FootfallServer(tmp_path / "data")
+    with contextlib.closing(socket.create_server(("127.0.0.1", getattr(server, taken)))):
+        done = server.command("serve", timeout_s=60)
+    assert done.returncode == 2
+    name = f"FOOTFALL_{taken.upper()}"
+    port = getattr(server, taken)
+    assert done.stderr == f"{name}={port} is not allowed: expected a port that no other program listens on\n"
+    assert not server.data_dir.exists()
+
+
+def test_a_data_folder_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = FootfallServer(tmp_path / "file" / "data").command("serve", timeout_s=60)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("FOOTFALL_DATA_DIR=")
+
+
+def test_an_app_database_that_is_away_is_said_in_one_line_without_its_password(tmp_path: Path) -> None:
+    url = "postgresql://me:hunter2@127.0.0.1:1/none"
+    done = FootfallServer(tmp_path / "data", app_database_url=url).command("serve", timeout_s=60)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("FOOTFALL_APP_DATABASE_URL=postgresql://me:***@127.0.0.1:1/none")
+    assert "hunter2" not in done.stderr
