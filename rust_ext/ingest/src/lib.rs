@@ -7,6 +7,7 @@ pub mod agents;
 pub mod country;
 pub mod drop_reason;
 pub mod http;
+pub mod language;
 pub mod layout;
 pub mod payload;
 pub mod pipeline;

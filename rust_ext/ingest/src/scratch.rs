@@ -28,11 +28,12 @@ impl<'a> Scratch<'a> {
     }
 
     /// Lets `fill` write at the front of what is left; it returns how many bytes it wrote, or `None` to take nothing.
-    /// `None` too when the bytes are not UTF-8.
+    /// `None` too when the bytes are not UTF-8; their space is then lost until the hit is done.
     pub fn write(&mut self, fill: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<&'a str> {
         let written = fill(self.free)?;
-        // Check before taking, so that what is refused stays free.
-        std::str::from_utf8(self.free.get(..written)?).ok()?;
+        if written > self.free.len() {
+            return None;
+        }
         let (taken, rest) = std::mem::take(&mut self.free).split_at_mut(written);
         self.free = rest;
         std::str::from_utf8(taken).ok()
@@ -53,7 +54,7 @@ impl<'a> Scratch<'a> {
 
     /// The text with ASCII letters in lower case; borrowed as it is when it has no upper-case ones.
     pub fn lower(&mut self, text: &'a str) -> &'a str {
-        if !text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        if !any_byte(text, |byte| byte.is_ascii_uppercase()) {
             return text;
         }
         self.copy_with(text, <[u8]>::make_ascii_lowercase)
@@ -61,7 +62,7 @@ impl<'a> Scratch<'a> {
 
     /// The text with ASCII letters in upper case; borrowed as it is when it has no lower-case ones.
     pub fn upper(&mut self, text: &'a str) -> &'a str {
-        if !text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        if !any_byte(text, |byte| byte.is_ascii_lowercase()) {
             return text;
         }
         self.copy_with(text, <[u8]>::make_ascii_uppercase)
@@ -114,6 +115,13 @@ impl<'s> ByteWriter<'s> {
     }
 }
 
+/// Whether a byte of the text satisfies `test`. Looks at all of them: without an early way out the loop is vectorized, and
+/// nearly always the answer is no.
+#[inline]
+pub fn any_byte(text: &str, test: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(false, |found, byte| found | test(byte))
+}
+
 /// The longest beginning of `text` that has at most `max_bytes` and ends between characters.
 #[must_use]
 pub fn cut(text: &str, max_bytes: usize) -> &str {
@@ -142,8 +150,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf8_takes_nothing() {
-        let mut space = [0_u8; 2];
+    fn what_is_not_utf8_is_no_string() {
+        let mut space = [0_u8; 4];
         let mut scratch = Scratch::new(&mut space);
         let write = |bytes: &[u8]| {
             let bytes = bytes.to_vec();
@@ -154,7 +162,8 @@ mod tests {
             }
         };
         assert_eq!(scratch.write(write(&[0xff, 0xfe])), None);
-        assert_eq!(scratch.write(write(b"abc")), None);
+        assert_eq!(scratch.write(write(b"abc")), None, "no room");
+        assert_eq!(scratch.write(|_| Some(9)), None, "more than there is");
         assert_eq!(scratch.write(write("é".as_bytes())), Some("é"));
     }
 

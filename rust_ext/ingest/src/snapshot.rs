@@ -452,15 +452,30 @@ pub fn uuid_bits(text: &[u8]) -> Option<u128> {
     Some(bits)
 }
 
-/// The value of one hex digit in either case.
+/// The value of one hex digit in either case. By table: the digits of random ids are unforeseeable branches.
 #[must_use]
-pub const fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
+pub fn hex_digit(byte: u8) -> Option<u8> {
+    const VALUES: [u8; 256] = hex_values();
+    VALUES.get(usize::from(byte)).copied().filter(|value| *value != NOT_HEX)
+}
+
+const NOT_HEX: u8 = 0xff;
+
+#[allow(clippy::indexing_slicing, reason = "constant indices, checked by the compiler")]
+const fn hex_values() -> [u8; 256] {
+    let mut values = [NOT_HEX; 256];
+    let mut digit = 0_u8;
+    while digit < 16 {
+        let letter = digit.wrapping_sub(10);
+        if digit < 10 {
+            values[(b'0' + digit) as usize] = digit;
+        } else {
+            values[(b'a' + letter) as usize] = digit;
+            values[(b'A' + letter) as usize] = digit;
+        }
+        digit += 1;
     }
+    values
 }
 
 fn bytes_of_hex<const N: usize>(hex: &str) -> Option<[u8; N]> {

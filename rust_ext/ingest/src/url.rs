@@ -8,7 +8,7 @@
 //! would change a path's meaning (`/ ? # %` and control characters), which stay encoded. All strings borrow from the URL
 //! or live in the hit's scratch space.
 
-use crate::scratch::{ByteWriter, Scratch, cut};
+use crate::scratch::{ByteWriter, Scratch, any_byte, cut};
 use crate::snapshot::hex_digit;
 
 /// Longest hostname (RFC 1035).
@@ -219,7 +219,7 @@ pub fn query_pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// A query value decoded: plus signs are blanks. What is not UTF-8 afterwards stays as it was.
 pub fn decode_value<'a>(value: &'a str, scratch: &mut Scratch<'a>) -> &'a str {
-    if !value.bytes().any(|byte| byte == b'%' || byte == b'+') {
+    if !any_byte(value, |byte| byte == b'%' || byte == b'+') {
         return value;
     }
     scratch.write(|space| percent_decode(value.as_bytes(), space, |_| false, true)).unwrap_or(value)
@@ -255,12 +255,20 @@ fn percent_decode(raw: &[u8], space: &mut [u8], keep: impl Fn(u8) -> bool, plus_
 }
 
 fn has_control(text: &str) -> bool {
-    text.bytes().any(|byte| byte < b' ' || byte == 0x7f)
+    any_byte(text, |byte| byte < b' ' || byte == 0x7f)
+}
+
+/// What stands before and after the first such byte, an ASCII one. (`split_once` with a character costs twice as much on
+/// the short texts here.)
+#[inline]
+fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(byte, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// The scheme before the first colon, if what stands there is one.
 fn scheme_of(url: &str) -> Option<&str> {
-    let (scheme, _) = url.split_once(':')?;
+    let (scheme, _) = split_at_byte(url, b':')?;
     let mut bytes = scheme.bytes();
     let is_scheme = bytes.next()?.is_ascii_alphabetic()
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
@@ -283,16 +291,17 @@ fn split(url: &str) -> Result<Split<'_>, UrlError> {
 }
 
 fn split_path(rest: &str) -> Split<'_> {
-    let (before, fragment) = rest.split_once('#').unwrap_or((rest, ""));
-    let (path, query) = before.split_once('?').unwrap_or((before, ""));
+    let (before, fragment) = split_at_byte(rest, b'#').unwrap_or((rest, ""));
+    let (path, query) = split_at_byte(before, b'?').unwrap_or((before, ""));
     let path_and_fragment = (before.len() == path.len()).then_some(rest);
     Split { scheme: "", authority: "", path, query, fragment, path_and_fragment }
 }
 
 /// Without user name and port, lower-case, without `www.`; empty when there is none.
 fn hostname_of_authority<'a>(authority: &'a str, scratch: &mut Scratch<'a>) -> Result<&'a str, UrlError> {
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = match host.rsplit_once(':') {
+    let plain = !any_byte(authority, |byte| byte == b'@' || byte == b':');
+    let host = if plain { authority } else { authority.rsplit_once('@').map_or(authority, |(_, host)| host) };
+    let host = match if plain { None } else { host.rsplit_once(':') } {
         Some((name, port)) if !port.ends_with(']') => {
             if !port.bytes().all(|byte| byte.is_ascii_digit()) {
                 return Err(UrlError::Invalid);

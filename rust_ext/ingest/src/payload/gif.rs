@@ -74,7 +74,7 @@ pub fn decode<'a>(
         ("", path) => {
             // A site named by its domain lends the page its host; a mail or an event has no page at all.
             let hostname = if site.contains([',', '.']) { site.split(',').next().unwrap_or("") } else { "" };
-            Page::Parts { hostname, url: path }
+            Page::Parts { hostname, url: path, path_max_bytes: limits.url_bytes }
         }
         (url, _) if url.len() > limits.url_bytes => {
             rejects.note(Reject::too_long("url"));

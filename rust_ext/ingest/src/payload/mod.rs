@@ -166,6 +166,8 @@ pub enum Page<'a> {
         hostname: &'a str,
         /// `/path?query#fragment` or a URL.
         url: &'a str,
+        /// A longer path is cut.
+        path_max_bytes: usize,
     },
 }
 

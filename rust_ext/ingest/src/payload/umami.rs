@@ -20,6 +20,8 @@ const LANGUAGE_MAX_BYTES: usize = 35;
 const SCREEN_MAX_BYTES: usize = 11;
 /// Umami's limit for an event name and for a tag; longer ones are refused.
 const NAME_MAX_BYTES: usize = 50;
+/// Umami cuts a URL's parts here.
+const PATH_MAX_BYTES: usize = 500;
 
 #[derive(Debug, Default)]
 struct Parts<'a> {
@@ -64,7 +66,8 @@ pub fn decode<'a>(
     if parts.name.is_some_and(|name| name.len() > NAME_MAX_BYTES) {
         rejects.note(Reject::too_long("name"));
     }
-    fields.page = Page::Parts { hostname: parts.hostname, url: parts.url.unwrap_or("") };
+    fields.page =
+        Page::Parts { hostname: parts.hostname, url: parts.url.unwrap_or(""), path_max_bytes: PATH_MAX_BYTES };
     let name = parts.name.unwrap_or("").trim();
     fields.name = match parts.kind {
         Some("event") | None if name.is_empty() => EventName::Pageview,

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use super::judge::Verdict;
 use crate::drop_reason::Outcome;
 use crate::http::{Answers, Endpoint, HitRequest};
+use crate::payload::Reject;
 
 /// Answers a debug request: the address that a hit would be counted under, so that an operator can check the proxies.
 pub(super) fn debug(answers: &Answers, request: &HitRequest<'_>, out: &mut Vec<u8>) {
@@ -16,36 +17,39 @@ pub(super) fn debug(answers: &Answers, request: &HitRequest<'_>, out: &mut Vec<u
 pub(super) fn write(answers: &Answers, request: &HitRequest<'_>, verdict: &Verdict, out: &mut Vec<u8>) {
     match request.endpoint {
         Endpoint::Send | Endpoint::Batch => umami(answers, request, verdict, out),
-        Endpoint::Event | Endpoint::Gif => {
-            if let Some(reject) = verdict.reject {
-                answers.field_error(request.reply, reject.field, reject.message, out);
-            } else if request.endpoint == Endpoint::Gif {
-                answers.gif(request.reply, verdict.drop_reason, out);
-            } else if let Some(reason) = verdict.drop_reason {
-                answers.event_dropped(request.reply, reason, verdict.dropped, out);
-            } else {
-                answers.event_accepted(request.reply, out);
-            }
+        // An image is answered with the image whatever became of it; only the header says.
+        Endpoint::Gif => {
+            let reason = verdict.reject.map(|reject| reject.outcome).or(verdict.drop_reason);
+            answers.gif(request.reply, reason, out);
         }
+        Endpoint::Event => match (verdict.reject, verdict.drop_reason) {
+            (Some(reject), _) => answers.field_error(request.reply, reject.field, reject.message, out),
+            (None, Some(reason)) => answers.event_dropped(request.reply, reason, verdict.dropped, out),
+            (None, None) => answers.event_accepted(request.reply, out),
+        },
     }
 }
 
 fn umami(answers: &Answers, request: &HitRequest<'_>, verdict: &Verdict, out: &mut Vec<u8>) {
-    if verdict.reject.is_some() {
-        let mut body = Vec::with_capacity(160);
+    let mut body = Vec::with_capacity(160);
+    if is_umami_error(verdict) {
         umami_error(verdict, &mut body);
         answers.bad_request(request.reply, &body, out);
-        return;
+    } else {
+        umami_body(verdict, &mut body);
+        answers.json(request.reply, verdict.drop_reason, &body, out);
     }
-    let mut body = Vec::with_capacity(160);
-    umami_body(verdict, &mut body);
-    answers.json(request.reply, verdict.drop_reason, &body, out);
+}
+
+/// Whether Umami's clients hear 400: for what is no hit, and for a website that does not exist.
+pub(super) fn is_umami_error(verdict: &Verdict) -> bool {
+    verdict.reject.is_some() || verdict.drop_reason == Some(Outcome::UnknownSite)
 }
 
 /// Umami's tracker reads `disabled` and `cache`, and sends `cache` back in a header, unread by us.
 fn umami_body(verdict: &Verdict, body: &mut Vec<u8>) {
     match verdict.drop_reason {
-        Some(Outcome::Capacity) => body.extend_from_slice(b"{\"disabled\":true}"),
+        Some(Outcome::Capacity | Outcome::Blocked) => body.extend_from_slice(b"{\"disabled\":true}"),
         Some(Outcome::Bot) => body.extend_from_slice(b"{\"beep\":\"boop\"}"),
         _ => {
             let session = uuid(verdict.visitor_id, 0x5E55_1014_0F00_7FA1);
@@ -56,16 +60,18 @@ fn umami_body(verdict: &Verdict, body: &mut Vec<u8>) {
 }
 
 fn umami_error(verdict: &Verdict, body: &mut Vec<u8>) {
-    let Some(reject) = verdict.reject else { return };
+    const NO_SITE: Reject = Reject { outcome: Outcome::UnknownSite, field: "website", message: "is not a site here" };
+    let reject = verdict.reject.unwrap_or(NO_SITE);
     // Fields and messages are our own words: nothing in them needs escaping.
-    let text = format_args!(
-        "{{\"error\":{{\"message\":\"{} {}\",\"code\":\"{}\",\"status\":400}}}}",
-        reject.field,
-        reject.message,
-        reject.outcome.label()
-    )
-    .to_string();
-    body.extend_from_slice(text.as_bytes());
+    push(
+        body,
+        format_args!(
+            "{{\"error\":{{\"message\":\"{} {}\",\"code\":\"{}\",\"status\":400}}}}",
+            reject.field,
+            reject.message,
+            reject.outcome.label()
+        ),
+    );
 }
 
 /// One entry of Umami's batch answer.

@@ -150,7 +150,7 @@ impl<S: RecordSink> Pipeline<S> {
             address,
             agent: b"",
             hints: ClientHints::default(),
-            accept_language: "",
+            accept_language: None,
             is_prefetch: false,
             sender: Sender::Server,
             account_id: Some(account_id),
@@ -189,7 +189,7 @@ impl<S: RecordSink> Pipeline<S> {
             let mut fields = HitFields::default();
             let decoded = umami::decode(message, Sender::Client, &self.limits, scratch, &mut fields);
             let verdict = self.log(snapshot, &arrival, decoded, &fields, scratch);
-            if verdict.reject.is_some() {
+            if answer::is_umami_error(&verdict) {
                 if errors > 0 {
                     details.push(b',');
                 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::{OutcomeCounts, RecordSink, address_of};
 use crate::agents::{Agent, AgentParser, ClientHints, bot};
 use crate::drop_reason::Outcome;
+use crate::language::language;
 use crate::payload::event::Sender;
 use crate::payload::{EventName, HitFields, Page, PayloadLimits, Reject, SiteKey};
 use crate::rate::RateTable;
-use crate::record::{EventKind, HitRecord, STRING_FIELDS, ShortRecord, StringField};
+use crate::record::{Device, EventKind, HitRecord, STRING_FIELDS, ShortRecord, StringField};
 use crate::referrer::{self, Origin};
 use crate::rules::Rules;
 use crate::scratch::{Scratch, cut};
@@ -21,8 +22,10 @@ use crate::visitor;
 const OLDEST_MS: i64 = 7 * 24 * 3_600 * 1_000;
 /// How far ahead: clocks that are a little fast.
 const NEWEST_MS: i64 = 5 * 60 * 1_000;
-/// Longest language tag; Umami's limit.
-const LANGUAGE_MAX_BYTES: usize = 35;
+/// Screens narrower than this are phones, where the agent does not say: the usual CSS breakpoint.
+const MOBILE_BELOW_PX: u16 = 600;
+/// Screens narrower than this are tablets, where the agent does not say.
+const TABLET_BELOW_PX: u16 = 1_024;
 /// Longest time zone name: beyond any of the tz database.
 const TIMEZONE_MAX_BYTES: usize = 64;
 
@@ -32,7 +35,7 @@ pub(super) struct Arrival<'a> {
     pub address: IpAddr,
     pub agent: &'a [u8],
     pub hints: ClientHints<'a>,
-    pub accept_language: &'a str,
+    pub accept_language: Option<&'a [u8]>,
     pub is_prefetch: bool,
     pub sender: Sender,
     /// Server batches: whose sites may be named.
@@ -40,7 +43,7 @@ pub(super) struct Arrival<'a> {
 }
 
 /// What became of a hit, over all sites that it named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Verdict {
     /// Why it is not a hit at all.
     pub reject: Option<Reject>,
@@ -110,15 +113,25 @@ impl Judge {
             Err(reject) => {
                 let site = first_site(snapshot, fields, arrival, scratch);
                 log.short(reject.outcome, 0, site.map_or(0, |site| site.site_id), arrival.now_ms);
-                return Verdict { reject: Some(reject), accepted: 0, dropped: 0, drop_reason: None, visitor_id: 0 };
+                return Verdict { reject: Some(reject), ..Verdict::default() };
             }
         };
-        let rules = Arc::clone(&self.rules);
-        let reading = read(&rules, arrival, fields, page, limits, scratch);
-        let mut verdict = Verdict { reject: None, accepted: 0, dropped: 0, drop_reason: None, visitor_id: 0 };
+        let names = match fields.site {
+            SiteKey::Domains(domains) => domains,
+            SiteKey::PublicId(_) | SiteKey::PageHostname => "",
+        };
+        if memchr::memchr_iter(b',', names.as_bytes()).count() >= limits.domains {
+            let reject = Reject::too_long("domain");
+            log.short(reject.outcome, 0, 0, arrival.now_ms);
+            return Verdict { reject: Some(reject), ..Verdict::default() };
+        }
+        let Judge { agents, rates, rules } = self;
+        let reading = read(rules, arrival, fields, page, limits, scratch);
+        let mut asked = Asked { agents, rates, rules };
+        let mut verdict = Verdict::default();
         let mut sites = 0_usize;
-        let mut one = |judge: &mut Judge, site: Option<&Site>| {
-            let outcome = judge.for_site(snapshot, site, arrival, fields, &reading, log);
+        let mut one = |site: Option<&Site>| {
+            let outcome = asked.for_site(snapshot, site, arrival, fields, &reading, log);
             match outcome {
                 Ok(visitor_id) => {
                     verdict.accepted += 1;
@@ -135,23 +148,31 @@ impl Judge {
         };
         match fields.site {
             SiteKey::Domains(domains) => {
-                for domain in domains.split(',').map(str::trim).filter(|domain| !domain.is_empty()).take(limits.domains)
-                {
-                    one(self, find_site(snapshot, domain, arrival, scratch));
+                for domain in domains.split(',').map(str::trim).filter(|domain| !domain.is_empty()) {
+                    one(find_site(snapshot, domain, arrival, scratch));
                     sites += 1;
                 }
                 if sites == 0 {
-                    one(self, None); // nothing but commas: a site that nobody knows
+                    one(None); // nothing but commas: a site that nobody knows
                 }
             }
-            SiteKey::PublicId(id) => one(self, snapshot.site_by_public_id(id.as_bytes()).filter(owned_by(arrival))),
+            SiteKey::PublicId(id) => one(snapshot.site_by_public_id(id.as_bytes()).filter(owned_by(arrival))),
             SiteKey::PageHostname => {
-                one(self, snapshot.site_by_domain(reading.page.hostname).filter(owned_by(arrival)));
+                one(snapshot.site_by_domain(reading.page.hostname).filter(owned_by(arrival)));
             }
         }
         verdict
     }
+}
 
+/// A judge's parts, borrowed apart for the sites of one hit.
+struct Asked<'j> {
+    agents: &'j mut AgentParser,
+    rates: &'j mut RateTable,
+    rules: &'j Rules,
+}
+
+impl Asked<'_> {
     fn for_site<S: RecordSink>(
         &mut self,
         snapshot: &Snapshot,
@@ -172,12 +193,8 @@ impl Judge {
             return drop(Outcome::Unsupported);
         }
         let now_ms = arrival.now_ms;
-        if arrival.sender == Sender::Client
-            && snapshot.rate_per_address.is_some_and(|rate| !self.rates.allow_address(reading.address, rate, now_ms))
-        {
-            return drop(Outcome::Rate);
-        }
-        if site.rate.is_some_and(|rate| !self.rates.allow_site(site.site_id, rate, now_ms)) {
+        // A server's batch comes all at once and is bounded by the account's plan.
+        if arrival.sender == Sender::Client && !self.is_within_rates(snapshot, site, reading.address, now_ms) {
             return drop(Outcome::Rate);
         }
         if !site.allows_hostname(reading.page.hostname) {
@@ -211,6 +228,13 @@ impl Judge {
         let record = record(site, fields, reading, agent, &country, time_ms, visitor_id, bot_reasons);
         log.hit(visitor::shard_of(site.site_id, visitor_id, snapshot.shards), &record);
         Ok(visitor_id)
+    }
+}
+
+impl Asked<'_> {
+    fn is_within_rates(&mut self, snapshot: &Snapshot, site: &Site, address: IpAddr, now_ms: i64) -> bool {
+        snapshot.rate_per_address.is_none_or(|rate| self.rates.allow_address(address, rate, now_ms))
+            && site.rate.is_none_or(|rate| self.rates.allow_site(site.site_id, rate, now_ms))
     }
 }
 
@@ -249,7 +273,8 @@ fn first_site<'s, 'a>(
 fn read_page<'a>(fields: &HitFields<'a>, scratch: &mut Scratch<'a>) -> Result<PageUrl<'a>, Reject> {
     let page = match fields.page {
         Page::Url(url) => url::parse(url, fields.hash_mode, scratch),
-        Page::Parts { hostname, url } => url::parse_parts(hostname, url, scratch),
+        Page::Parts { hostname, url, path_max_bytes } => url::parse_parts(hostname, url, scratch)
+            .map(|page| PageUrl { path: cut(page.path, path_max_bytes), ..page }),
     };
     page.map_err(|error| Reject {
         outcome: Outcome::Url,
@@ -280,8 +305,6 @@ fn read<'r, 'a: 'r>(
     }
     let referrer = url::referrer(fields.referrer, page.hostname, scratch);
     let origin = referrer::origin(rules, referrer, &campaign, scratch);
-    let accept_language = arrival.accept_language.split([',', ';']).next().unwrap_or("");
-    let language = if fields.language.is_empty() { accept_language } else { fields.language };
     Reading {
         page,
         campaign,
@@ -292,7 +315,7 @@ fn read<'r, 'a: 'r>(
             Sender::Server => fields.user_agent.map_or(arrival.agent, str::as_bytes),
             Sender::Client => arrival.agent,
         },
-        language: word(language, LANGUAGE_MAX_BYTES, |byte| byte == b'-' || byte == b'_'),
+        language: language(fields.language, arrival.accept_language, scratch),
         timezone: word(fields.timezone, TIMEZONE_MAX_BYTES, |byte| b"/_+-".contains(&byte)),
     }
 }
@@ -368,7 +391,7 @@ fn record<'r>(
         screen_width_px: fields.screen_width_px,
         screen_height_px: fields.screen_height_px,
         sample_weight: site.sample_every.max(1),
-        device: agent.device,
+        device: device(agent.device, fields.screen_width_px),
         channel: reading.origin.channel,
         scroll_depth_percent: fields.scroll_depth_percent,
         interactive: is_interactive,
@@ -378,5 +401,16 @@ fn record<'r>(
         strings,
         props: fields.props.as_slice(),
         metrics: fields.metrics.as_slice(),
+    }
+}
+
+/// The agent's device, or what the screen's width suggests.
+fn device(of_agent: Device, screen_width_px: u16) -> Device {
+    match (of_agent, screen_width_px) {
+        (Device::Unknown, 0) => Device::Unknown,
+        (Device::Unknown, width) if width < MOBILE_BELOW_PX => Device::Mobile,
+        (Device::Unknown, width) if width < TABLET_BELOW_PX => Device::Tablet,
+        (Device::Unknown, _) => Device::Desktop,
+        (known, _) => known,
     }
 }

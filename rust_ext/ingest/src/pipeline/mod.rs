@@ -3,17 +3,19 @@
 //! Every answered hit leaves one record per site it names: a full one when it is accepted, a short one otherwise. The
 //! rules, in this order; the first that applies decides:
 //!
-//! 1. the payload can be read (else rejected, 4xx),
-//! 2. the site is known,
-//! 3. not blocked,
-//! 4. within its capacity,
-//! 5. within the rate of its address and of its site,
-//! 6. from an allowed hostname,
-//! 7. within the time window,
-//! 8. seen, not prefetched,
-//! 9. not a bot by a reason the site keeps out,
-//! 10. not from a spam referrer,
-//! 11. kept by the site's sampling.
+//! | | rule | outcome |
+//! |---:|---|---|
+//! | 1 | the payload can be read | `json`, `field_…`, `url`, `body_too_large` |
+//! | 2 | the site is known, and the sender's where an account is | `unknown_site` |
+//! | 3 | within its capacity, not blocked | `capacity`, `blocked` |
+//! | 4 | a kind of event that is stored | `unsupported` |
+//! | 5 | within the rate of its address and of its site (server batches are not rated) | `rate` |
+//! | 6 | from an allowed hostname | `hostname` |
+//! | 7 | a supplied time is recent | `timestamp` |
+//! | 8 | seen, not prefetched | `prefetch` |
+//! | 9 | not a bot by a reason that the site keeps out | `bot` |
+//! | 10 | not from a spam referrer | `referrer_spam` |
+//! | 11 | kept by the site's sampling | `sampled` |
 //!
 //! Rates come before the agent is looked at: an agent made to be slow to match must not be worth sending twice.
 //! Without a snapshot, without a salt or without room in the spool nothing is judged: the answer is 503.
@@ -179,10 +181,6 @@ impl<S: RecordSink> Pipeline<S> {
     }
 }
 
-fn text_of(bytes: Option<&[u8]>) -> &str {
-    bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or("")
-}
-
 /// What the request's headers say about its sender.
 fn arrival<'a>(request: &HitRequest<'a>, now_ms: i64) -> Arrival<'a> {
     let headers = request.headers;
@@ -198,7 +196,7 @@ fn arrival<'a>(request: &HitRequest<'a>, now_ms: i64) -> Arrival<'a> {
             model: headers.sec_ch_ua_model,
             full_version_list: headers.sec_ch_ua_full_version_list,
         },
-        accept_language: text_of(headers.accept_language),
+        accept_language: headers.accept_language,
         is_prefetch: headers.purpose.is_some_and(is_prefetch),
         sender: Sender::Client,
         account_id: None,

@@ -83,6 +83,29 @@ impl Rules {
         &self.bots
     }
 
+    /// Rules of referrers only, for tests of what uses them.
+    ///
+    /// # Errors
+    /// A medium that does not exist.
+    #[cfg(test)]
+    pub(crate) fn of_referrers(sources: &[[&str; 3]], spam: &[&str]) -> Result<Arc<Rules>, RulesError> {
+        use pack::tests::{write_pack, write_rows};
+        let sources: Vec<Vec<_>> = sources.iter().map(|row| row.iter().copied().map(Some).collect()).collect();
+        let sources: Vec<&[_]> = sources.iter().map(Vec::as_slice).collect();
+        let spam: Vec<[_; 1]> = spam.iter().map(|host| [Some(*host)]).collect();
+        let spam: Vec<&[_]> = spam.iter().map(|row| &row[..]).collect();
+        Rules::from_bytes(&write_pack(&[
+            (pack::INFO, b"{}".to_vec()),
+            (pack::UAP_BROWSERS, write_rows(6, &[])),
+            (pack::UAP_SYSTEMS, write_rows(6, &[])),
+            (pack::UAP_DEVICES, write_rows(5, &[])),
+            (pack::ISBOT, write_rows(3, &[])),
+            (pack::CRAWLERS, write_rows(1, &[])),
+            (pack::SOURCES, write_rows(3, &sources)),
+            (pack::SPAM, write_rows(1, &spam)),
+        ]))
+    }
+
     /// Countries by address.
     #[must_use]
     pub fn country(&self) -> &CountryTable {
