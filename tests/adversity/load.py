@@ -18,6 +18,8 @@ USER_AGENT = (
 SOCKET_TIMEOUT_S = 10.0
 PIPELINED = 8
 """Hits in one write: kills then land inside groups."""
+PAUSE_S = 0.02
+"""Between two writes of a worker: the load is there to be remembered, not to slow the restarts down."""
 
 
 class RememberingLoad:
@@ -57,6 +59,7 @@ class RememberingLoad:
                         waiting = list(paths)
                         connection.sendall(b"".join(self._request(path) for path in paths))
                         self._read_answers(connection, waiting)
+                        time.sleep(PAUSE_S)
             except OSError:
                 time.sleep(0.01)
             with self._lock:

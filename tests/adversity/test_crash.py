@@ -33,7 +33,7 @@ ROUNDS = int(os.environ.get("FOOTFALL_CRASH_ROUNDS", "8"))
 SEED = int(os.environ.get("FOOTFALL_CRASH_SEED", str(time.time_ns() % 1_000_000)))
 DOMAIN = "localhost"
 DRAIN_TIMEOUT_S = 120.0
-SMALL_DISK_BYTES = 8 * 1024 * 1024
+SMALL_DISK_BYTES = 2 * 1024 * 1024
 
 
 @pytest.fixture
