@@ -192,15 +192,20 @@ def run_child(child_class: type[ChildProcess], argv: list[str]) -> int:
         start_logging(settings.log_level)
         _raise_file_limit()
 
-        async def live() -> None:
-            await child_class(settings, parse_arguments(argv)).run()
+        async def live() -> bool:
+            try:
+                child = child_class(settings, parse_arguments(argv))
+            except (OSError, ValueError) as error:
+                log.error("the process cannot start", extra={"reason": str(error)})
+                return False
+            await child.run()
+            return True
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(live())
+            return 0 if runner.run(live()) else 1
     except SettingError as error:
         print(error, file=sys.stderr)
         return 2
-    return 0
 
 
 def _raise_file_limit() -> None:

@@ -106,7 +106,7 @@ def add_command(domain: str, timezone: str) -> None:
         site = with_database(lambda engine: add_site(engine, domain, timezone))
     except SiteError as error:
         raise click.ClickException(str(error)) from None
-    announce(settings, 0)
+    announce(settings)
     click.echo(f"{site.domain} {site.public_id}")
     click.echo(snippet(settings, site.domain))
 

@@ -62,7 +62,7 @@ def collector_settings(settings: Settings) -> bytes:
     return orjson.dumps(
         {
             "http": {
-                "trusted_proxies": [entry for entry in settings.trusted_proxies.split(",") if entry],
+                "trusted_proxies": settings.trusted_networks,
                 "forwarded_header": settings.forwarded_header,
                 "proxy_protocol": settings.proxy_protocol,
                 "endpoint_aliases": {path: _ENDPOINT_NAMES[endpoint] for path, endpoint in settings.aliases.items()},

@@ -26,6 +26,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "FOOTFALL_"
 
+# An empty variable means the default, so trusting nobody needs a word.
+NO_PROXIES = "none"
+
 # Names with our prefix that are no settings of ours: Kubernetes writes service links for a Service named `footfall`,
 # and the build, the tests and the crash suite read a switch each.
 _FOREIGN_NAMES = re.compile(r"FOOTFALL_(SERVICE_.*|PORT_\d+_.*|SKIP_SERVICES|CRASH_ROUNDS|CARGO_PROFILE|CHECKED)")
@@ -170,7 +173,7 @@ class Settings(BatchSettings, BaseSettings):
         "127.0.0.0/8,::1/128",
         "front",
         "addresses or networks of proxies whose forwarded header is believed",
-        "IP addresses or networks, separated by commas, such as 10.0.0.0/8,127.0.0.1",
+        "none, or IP addresses or networks, separated by commas, such as 10.0.0.0/8,127.0.0.1",
     )
     forwarded_header: str = _setting(
         "X-Forwarded-For", "front", "header in which a trusted proxy names the client", "the name of one HTTP header"
@@ -280,6 +283,8 @@ class Settings(BatchSettings, BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: str) -> str:
+        if value.strip().lower() == NO_PROXIES:
+            return NO_PROXIES
         return ",".join(str(ipaddress.ip_network(entry, strict=False)) for entry in _entries(value))
 
     @field_validator("forwarded_header")
@@ -349,6 +354,11 @@ class Settings(BatchSettings, BaseSettings):
     def batch(self) -> BatchSettings:
         """The batch settings as the environment has them: where the live reload starts from."""
         return BatchSettings(**{name: getattr(self, name) for name in BatchSettings.model_fields})
+
+    @property
+    def trusted_networks(self) -> list[str]:
+        """The networks of trusted proxies, in CIDR notation."""
+        return [] if self.trusted_proxies == NO_PROXIES else _entries(self.trusted_proxies)
 
     @property
     def aliases(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ database is away. `SnapshotPoller` is the thread that does all of it: it asks fo
 when Redis says that something changed.
 
 Invariants:
-- Redis carries only the hint "version N", never the content;
+- Redis carries only the hint that something changed, never the content;
 - a salt whose time is over is never applied or saved again, even while the app database is away;
 - without any snapshot the core answers 503, so nothing here ever makes up an empty one.
 
@@ -56,7 +56,7 @@ DAYS_AHEAD = 3
 
 SAVED_NAME = "snapshot.json"
 
-# The Redis channel that carries the newest version as text.
+# The Redis channel on which a message means: ask the app database.
 CHANNEL = "footfall:snapshot"
 
 _NONCE_BYTES = 12  # AES-GCM's own size
@@ -187,7 +187,7 @@ def _salt_key(secret_key: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"footfall saved salts").derive(secret_key.encode())
 
 
-def announce(settings: Settings, version: int) -> bool:
+def announce(settings: Settings) -> bool:
     """Tell every process that the snapshot changed. False without Redis, or while it is away: they poll anyway."""
     if not settings.redis_url:
         return False
@@ -195,7 +195,7 @@ def announce(settings: Settings, version: int) -> bool:
 
     try:
         with redis.Redis.from_url(settings.redis_url, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
-            client.publish(CHANNEL, str(version))
+            client.publish(CHANNEL, "changed")
     except redis.RedisError as error:
         log.warning("Redis could not be told of a change", extra={"reason": type(error).__name__})
         return False

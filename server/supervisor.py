@@ -73,6 +73,7 @@ class Supervisor:
         self._children: set[Child] = set()
         self._current: dict[int, Child] = {}
         self._reports: dict[int, tuple[float, HealthReport, list[Any]]] = {}
+        self._pauses_s = [0.0] * len(self._sockets)
         self._watchers: set[asyncio.Task[None]] = set()
         self._store_ready = False
         self._stopping = asyncio.Event()
@@ -227,13 +228,12 @@ class Supervisor:
         self._reports.pop(child.slot, None)
         self._respawns.inc()
         lived_s = time.monotonic() - child.started_at_s
-        self._pause_s = FIRST_PAUSE_S if lived_s > STEADY_AFTER_S else min(self._pause_s * 2, LONGEST_PAUSE_S)
+        pause_s = self._pauses_s[child.slot] if lived_s < STEADY_AFTER_S else 0.0
+        self._pauses_s[child.slot] = min(max(pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
         log.error("a process ended and is started again", extra={"slot": child.slot, "exit_status": status})
-        await asyncio.sleep(self._pause_s)
+        await asyncio.sleep(pause_s)
         if not self._stopping.is_set():
             await self._spawn(child.slot)
-
-    _pause_s = FIRST_PAUSE_S / 2
 
     def _ask_to_stop(self, child: Child) -> None:
         child.is_stopping = True

@@ -177,9 +177,9 @@ def test_redis_pushes_a_change_at_once(engine: Engine, tmp_path: Path, monkeypat
             wait_until(lambda: len(seen) == 1)
             with redis.Redis.from_url(url) as client:
                 wait_until(lambda: client.pubsub_numsub(CHANNEL)[0][1] == 1)
-            version = add_site(engine, "example.com").site_id
+            add_site(engine, "example.com")
             changed_s = time.monotonic()
-            assert announce(settings, version)
+            assert announce(settings)
             wait_until(lambda: len(seen) == 2)
             assert seen[1] - changed_s < 5
         finally:
@@ -188,8 +188,8 @@ def test_redis_pushes_a_change_at_once(engine: Engine, tmp_path: Path, monkeypat
 
 
 def test_without_redis_nothing_is_announced_and_nothing_fails(tmp_path: Path) -> None:
-    assert not announce(load_settings(data_dir=tmp_path), 1)
-    assert not announce(load_settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0"), 1)
+    assert not announce(load_settings(data_dir=tmp_path))
+    assert not announce(load_settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0"))
 
 
 def wait_until(condition: object, timeout_s: float = 10.0) -> None:
