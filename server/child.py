@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import faulthandler
+import gc
 import logging
 import os
 import resource
@@ -120,6 +121,9 @@ class ChildProcess:
             await self.loop.run_in_executor(self.threads, self.poller.poll)
         self.poller.start()
         await self.start_serving()
+        # What is here stays: no later collection needs to look at it.
+        gc.collect()
+        gc.freeze()
         control.send({"type": "ready"})
         listening = self.loop.create_task(self._listen(control))
         reporting = self.loop.create_task(self._report(control))

@@ -12,9 +12,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import click
-from clickhouse_driver.errors import Error as ClickHouseError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -42,19 +42,18 @@ def serve(settings: Settings) -> int:
         domain = prepare_app_database(settings, engine)
     finally:
         engine.dispose()
-    embedded = None
+    make_embedded = None
     if not settings.clickhouse_url:
         try:
-            embedded = EmbeddedClickHouse(home_folder(settings.data_dir), find_engine(settings.chdb_library))
+            engine_to_run = find_engine(settings.chdb_library)
         except EmbeddedUnavailable as error:
-            raise SettingError(f"{PREFIX}CLICKHOUSE_URL", "", str(error)) from None
-    preparer = StorePreparer(embedded, store.migrate)
+            raise SettingError(f"{PREFIX}CLICKHOUSE_URL", "", f"a ClickHouse to use ({error})") from None
+        make_embedded = partial(EmbeddedClickHouse, home_folder(settings.data_dir), engine_to_run)
+    preparer = StorePreparer(make_embedded, store.migrate)
     try:
         return asyncio.run(_run(settings, supervisor, preparer, domain))
     finally:
         preparer.stop()
-        if embedded is not None:
-            embedded.stop()
 
 
 def prepare_app_database(settings: Settings, engine: Engine) -> str:
@@ -76,11 +75,14 @@ def prepare_app_database(settings: Settings, engine: Engine) -> str:
 
 
 class StorePreparer(threading.Thread):
-    """Starts the embedded server if there is one and brings the schema up to date, however long that takes."""
+    """Starts the embedded server if there is to be one and brings the schema up to date, however long that takes."""
 
-    def __init__(self, embedded: EmbeddedClickHouse | None, migrate: Callable[[], list[str]]) -> None:
+    def __init__(
+        self, make_embedded: Callable[[], EmbeddedClickHouse] | None, migrate: Callable[[], list[str]]
+    ) -> None:
         super().__init__(name="store-preparer", daemon=True)
-        self._embedded = embedded
+        self._make_embedded = make_embedded
+        self._embedded: EmbeddedClickHouse | None = None
         self._migrate = migrate
         self._stopping = threading.Event()
         self.when_ready: Callable[[], None] = lambda: None
@@ -90,15 +92,12 @@ class StorePreparer(threading.Thread):
         backoff = Backoff(first_s=0.1, longest_s=10.0)
         while not self._stopping.is_set():
             try:
-                if self._embedded is not None:
-                    self._embedded.start()
+                self._start_embedded()
                 applied = self._migrate()
-            except (ClickHouseError, EmbeddedUnavailable, OSError, EOFError) as error:
+            except Exception as error:  # whatever it is, hits wait in the spool and the next attempt may succeed
                 delay_s = backoff.next_s()
-                log.warning(
-                    "ClickHouse is not ready; hits wait in the spool",
-                    extra={"reason": _first_line(error), "again_in_s": round(delay_s, 1)},
-                )
+                reason = {"reason": f"{type(error).__name__}: {_first_line(error)}", "again_in_s": round(delay_s, 1)}
+                log.warning("ClickHouse is not ready; hits wait in the spool", extra=reason)
                 self._stopping.wait(delay_s)
             else:
                 log.info("ClickHouse is ready", extra={"migrations": applied})
@@ -106,8 +105,21 @@ class StorePreparer(threading.Thread):
                 return
 
     def stop(self) -> None:
-        """Do not try again."""
+        """Do not try again, and end the embedded server."""
         self._stopping.set()
+        if self._embedded is not None:
+            self._embedded.stop()
+
+    def _start_embedded(self) -> None:
+        if self._make_embedded is None or self._embedded is not None:
+            return
+        embedded = self._make_embedded()
+        self._embedded = embedded
+        try:
+            embedded.start()
+        except EmbeddedUnavailable:
+            self._embedded = None  # a server that did not start cannot be started again
+            raise
 
 
 async def _run(settings: Settings, supervisor: Supervisor, preparer: StorePreparer, domain: str) -> int:

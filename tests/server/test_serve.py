@@ -20,9 +20,13 @@ import psutil
 import pytest
 
 from server.app_database import Watermark, minimum_watermark, open_app_database
+from server.clickhouse_url import ClickHouseAddress
 from server.config import load_settings
 from tests.server.front_host import Answer, Reader, hit
+from tests.services.clickhouse import fresh_database
 from tests.services.footfall import FootfallServer, running_footfall
+from tests.services.postgresql import running_postgresql
+from tests.services.redis import running_redis
 
 # Nobody listens there: hits wait in the spool.
 NO_CLICKHOUSE = "clickhouse://127.0.0.1:1/footfall"
@@ -372,3 +376,31 @@ def test_an_app_database_that_is_away_is_said_in_one_line_without_its_password(t
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("FOOTFALL_APP_DATABASE_URL=postgresql://me:***@127.0.0.1:1/none")
     assert "hunter2" not in done.stderr
+
+
+def test_the_stores_of_production_and_two_processes(tmp_path: Path, clickhouse: ClickHouseAddress) -> None:
+    """ClickHouse over TCP, PostgreSQL and Redis, with a change that is pushed."""
+    (tmp_path / "redis").mkdir()
+    with (
+        fresh_database(clickhouse) as address,
+        running_postgresql() as postgresql_url,
+        running_redis(tmp_path / "redis") as redis_url,
+        running_footfall(
+            tmp_path / "data",
+            processes="2",
+            clickhouse_url=str(address),
+            app_database_url=postgresql_url,
+            redis_url=redis_url,
+        ) as server,
+    ):
+        for _ in range(10):
+            assert {answer.status for answer in send_hits(server.port, 20)} == {202}
+        wait_until(lambda: stored(server) == 200)
+        assert server.command("sites", "add", "pushed.example").returncode == 0
+        assert not (server.data_dir / "footfall.sqlite").exists()
+        settings = load_settings(data_dir=server.data_dir, app_database_url=postgresql_url)
+        engine = open_app_database(settings)
+        wait_until(lambda: len(_watermark_ids(engine)) == 2)
+        engine.dispose()
+        audited = server.command("audit")
+        assert audited.returncode == 0, audited.stdout
