@@ -1,8 +1,8 @@
 """User agents: cold against ua-parser's Rust resolver, and warm out of the cache.
 
-Cold: the same agents, drawn by their share of real traffic, each parsed in full by both: ours without its cache, theirs
-with the rules compiled before. Warm: what a hit pays when its agent was seen before. Both count CPU time, and the answers
-are compared: browser family and major version must agree on what ours names from the direct scan.
+Cold: the same agents, drawn by their share of real traffic, each parsed in full by both: ours without its cache,
+theirs with the rules compiled before. Warm: what a hit pays when its agent was seen before. Both count CPU time, and
+the browsers' major versions are compared.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def measure(run: Run) -> Iterator[Result]:
     drawn = source.choices([agent.text for agent in known.agents], [agent.share for agent in known.agents], k=count)
     encoded = [text.encode() for text in drawn]
     ours = Agents(str(RULES_PATH))
-    theirs = Resolver(load_lazy_builtins())  # type: ignore[arg-type]  # the lazy matchers are what its own default uses
+    theirs = Resolver(load_lazy_builtins())
 
     agreeing = 0
     for text, raw in zip(drawn, encoded, strict=True):

@@ -1,8 +1,7 @@
 """A client that remembers: sends numbered hits and keeps what was acknowledged, for comparison with what is stored.
 
 Each hit's path is its own, `/<worker>/<number>`. A hit whose answer never came may or may not be stored; one that was
-answered 202 must be stored exactly once; one that was answered 503 must not be lost silently, so it is sent again under a new
-number.
+answered 202 must be stored exactly once; one that was answered 503 must not be stored at all.
 """
 
 from __future__ import annotations
@@ -12,9 +11,7 @@ import socket
 import threading
 import time
 
-USER_AGENT = (
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/145.0.0.0 Safari/537.36"
-)
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/145.0.0.0 Safari/537.36"
 SOCKET_TIMEOUT_S = 10.0
 PIPELINED = 8
 """Hits in one write: kills then land inside groups."""

@@ -80,7 +80,9 @@ def assert_audit_holds(footfall: FootfallServer, at_least: int) -> None:
 def start_footfall(tmp_path: Path, clickhouse: ClickHouseServer, port: int, **more: str) -> FootfallServer:
     """Not started yet."""
     url = f"clickhouse://127.0.0.1:{port}/{clickhouse.database}"
-    return FootfallServer(tmp_path / "data", clickhouse_url=url, batch_max_age_ms="100", first_site_domain=DOMAIN, **more)
+    return FootfallServer(
+        tmp_path / "data", clickhouse_url=url, batch_max_age_ms="100", first_site_domain=DOMAIN, **more
+    )
 
 
 def test_killed_processes_lose_and_double_nothing(tmp_path: Path, clickhouse_of_its_own: ClickHouseServer) -> None:
@@ -117,8 +119,10 @@ def test_killed_processes_lose_and_double_nothing(tmp_path: Path, clickhouse_of_
             footfall.wait_ready()
             wait_until_drained(footfall)
             stored = stored_paths(clickhouse)
-            print(f"{ROUNDS} kills: {len(load.acknowledged)} acknowledged, {len(load.unanswered)} unanswered, "
-                  f"{load.refused} refused, {stored.total()} stored")
+            print(
+                f"{ROUNDS} kills: {len(load.acknowledged)} acknowledged, {len(load.unanswered)} unanswered, "
+                f"{load.refused} refused, {stored.total()} stored"
+            )
             assert_exactly_once(load, stored)
             assert_audit_holds(footfall, stored.total())
             assert footfall.stop() == 0

@@ -29,7 +29,8 @@ DRIVER = Path(__file__).parent / "drive.mjs"
 PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/145.0.0.0 Safari/537.36"
 DOMAIN = "shop.example"
 
-PLAUSIBLE_PAGE = """<!doctype html><link rel="icon" href="data:,"><title>Plausible</title><h1>A page</h1>
+PLAUSIBLE_PAGE = """<!doctype html><link rel="icon" href="data:,">
+<title>Plausible</title><h1>A page</h1>
 <button id="buy">Buy</button><div style="height:3000px"></div>
 <script type="module">
   import {{ init, track }} from "/plausible.js";
@@ -38,7 +39,8 @@ PLAUSIBLE_PAGE = """<!doctype html><link rel="icon" href="data:,"><title>Plausib
     track("Purchase", {{ props: {{ plan: "pro" }}, revenue: {{ amount: 12.5, currency: "EUR" }} }});
 </script>"""
 
-OLD_PLAUSIBLE_PAGE = """<!doctype html><link rel="icon" href="data:,"><title>plausible-tracker</title><button id="sign">Sign up</button>
+OLD_PLAUSIBLE_PAGE = """<!doctype html><link rel="icon" href="data:,">
+<title>plausible-tracker</title><button id="sign">Sign up</button>
 <script type="module">
   import Plausible from "/plausible-tracker/index.js";
   const plausible = Plausible({{ domain: "{domain}", apiHost: "{base}", trackLocalhost: true }});
@@ -46,11 +48,13 @@ OLD_PLAUSIBLE_PAGE = """<!doctype html><link rel="icon" href="data:,"><title>pla
   document.getElementById("sign").onclick = () => plausible.trackEvent("Signup", {{ props: {{ tier: "team" }} }});
 </script>"""
 
-UMAMI_PAGE = """<!doctype html><link rel="icon" href="data:,"><title>Umami</title>
+UMAMI_PAGE = """<!doctype html><link rel="icon" href="data:,">
+<title>Umami</title>
 <button id="go" data-umami-event="Go" data-umami-event-where="top">Go</button>
 <script defer src="/umami.js" data-host-url="{base}" data-website-id="{public_id}"></script>"""
 
-OWN_PAGE = """<!doctype html><link rel="icon" href="data:,"><title>Footfall</title><button id="go">Go</button>
+OWN_PAGE = """<!doctype html><link rel="icon" href="data:,">
+<title>Footfall</title><button id="go">Go</button>
 <script defer src="{base}/js/footfall.js" data-domain="{domain}"></script>"""
 
 
@@ -96,7 +100,9 @@ def drive(steps: list[dict[str, Any]]) -> dict[str, Any]:
     job = {"executable": str(program("chromium")), "userAgent": PERSON, "steps": steps}
     node = shutil.which("node")
     assert node, "node is needed to drive the browser"
-    done = subprocess.run([node, str(DRIVER), json.dumps(job)], cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [node, str(DRIVER), json.dumps(job)], cwd=CHECKOUT, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert not result["errors"], result

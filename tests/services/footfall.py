@@ -1,4 +1,4 @@
-"""A whole Footfall as a user starts it: `footfall serve` in a process of its own, with its data in a temporary folder."""
+"""A whole Footfall as a user starts it: `footfall serve` in a process of its own, its data in a temporary folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,12 @@ class FootfallServer:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*COMMAND, "serve"], env=self.environment, cwd=CHECKOUT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [*COMMAND, "serve"],
+                env=self.environment,
+                cwd=CHECKOUT,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
             )
         self.wait_ready()
 
@@ -66,16 +71,21 @@ class FootfallServer:
             assert self._process is not None, "not started"
             if self._process.poll() is not None:
                 break
-            with contextlib.suppress(urllib.error.URLError, OSError):
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2):
-                    return
+            url = f"http://127.0.0.1:{self.port}/readyz"
+            with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=2):
+                return
             time.sleep(0.05)
         raise AssertionError(f"not ready: {self.log_path.read_text(errors='replace')[-4_000:]}")
 
     def command(self, *arguments: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run `footfall …` on this server's data."""
         return subprocess.run(
-            [*COMMAND, *arguments], env=self.environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=timeout_s
+            [*COMMAND, *arguments],
+            env=self.environment,
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
         )
 
     def collect_processes(self) -> list[psutil.Process]:
