@@ -49,6 +49,8 @@ BUSY_TIMEOUT_MS = 5000
 
 SNAPSHOT_VERSION = "snapshot"
 
+MIGRATIONS_DIR = Path(__file__).with_name("app_migrations")
+
 
 class Base(DeclarativeBase):
     """All tables. The naming convention keeps constraint names equal on both stores: migrations can name them."""
@@ -173,19 +175,24 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def migrate_app_database(settings: Settings, engine: Engine) -> str:
     """Bring the tables to the newest migration and return its id. Safe from many processes at once."""
-    from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("app_migrations")))
-    config.set_main_option("path_separator", "os")
-    newest = str(ScriptDirectory.from_config(config).get_current_head())
+    newest = newest_migration()
     with _migration_lock(settings, engine) as connection:
         if _applied_migration(connection) != newest:
+            # Imported here: a start that has nothing to migrate need not wait for it.
+            from alembic import command
+            from alembic.config import Config
+
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS_DIR))
+            config.set_main_option("path_separator", "os")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     return newest
+
+
+def newest_migration() -> str:
+    """The id of the newest migration: its file's name, which starts with a date."""
+    return max(path.stem for path in (MIGRATIONS_DIR / "versions").glob("*.py"))
 
 
 def _applied_migration(connection: Connection) -> str | None:

@@ -1,8 +1,9 @@
 """`footfall serve`: from an empty folder to a running server.
 
-Order: sockets first (a port that is taken is said before anything is made) → data folder → app database → first site →
+Order: sockets first (a taken port is said before anything is made) → data folder → app database and first site →
 processes → ClickHouse and its tables, beside them. Hits are taken as soon as the processes run; they wait in the spool
-until the tables are there.
+until the tables are there. Later starts have a saved snapshot: the processes start at once, and an app database that is
+away is waited for instead of refused.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from collections.abc import Callable
 from functools import partial
 
 import click
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.app_database import migrate_app_database, open_app_database
@@ -25,11 +25,15 @@ from server.embedded import EmbeddedClickHouse, EmbeddedUnavailable, find_engine
 from server.retry import Backoff
 from server.salts import keep_salts
 from server.sites import add_site, list_sites, store_api_key
+from server.snapshot import SAVED_NAME
 from server.snippet import read_line, send_line, snippet
 from server.store import configured_store
 from server.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
+
+# Between two attempts at an app database that was away at the start.
+APP_DATABASE_RETRY_S = 2.0
 
 
 def serve(settings: Settings) -> int:
@@ -37,11 +41,6 @@ def serve(settings: Settings) -> int:
     store = configured_store(settings)
     supervisor = Supervisor(settings)
     prepare_data_folder(settings)
-    engine = open_app_database(settings)
-    try:
-        domain = prepare_app_database(settings, engine)
-    finally:
-        engine.dispose()
     make_embedded = None
     if not settings.clickhouse_url:
         try:
@@ -51,13 +50,14 @@ def serve(settings: Settings) -> int:
         make_embedded = partial(EmbeddedClickHouse, home_folder(settings.data_dir), engine_to_run)
     preparer = StorePreparer(make_embedded, store.migrate)
     try:
-        return asyncio.run(_run(settings, supervisor, preparer, domain))
+        return asyncio.run(_run(settings, supervisor, preparer))
     finally:
         preparer.stop()
 
 
-def prepare_app_database(settings: Settings, engine: Engine) -> str:
+def prepare_app_database(settings: Settings) -> str:
     """Migrate, make the first site with its salts and key; the domain to show. Raises `SettingError`."""
+    engine = open_app_database(settings)
     try:
         migrate_app_database(settings, engine)
         sites = list_sites(engine)
@@ -67,9 +67,10 @@ def prepare_app_database(settings: Settings, engine: Engine) -> str:
         keep_salts(engine, time.time_ns() // 1_000_000)
     except SQLAlchemyError as error:
         value = masked("app_database_url", settings.app_database_url)
-        raise SettingError(
-            f"{PREFIX}APP_DATABASE_URL", value, f"a database that answers ({_first_line(error)})"
-        ) from None
+        expected = f"a database that answers ({_first_line(error)})"
+        raise SettingError(f"{PREFIX}APP_DATABASE_URL", value, expected) from None
+    finally:
+        engine.dispose()
     domains = [site.domain for site in sites]
     return settings.first_site_domain if settings.first_site_domain in domains else domains[0]
 
@@ -122,7 +123,7 @@ class StorePreparer(threading.Thread):
             raise
 
 
-async def _run(settings: Settings, supervisor: Supervisor, preparer: StorePreparer, domain: str) -> int:
+async def _run(settings: Settings, supervisor: Supervisor, preparer: StorePreparer) -> int:
     loop = asyncio.get_running_loop()
 
     def when_ready() -> None:
@@ -130,11 +131,31 @@ async def _run(settings: Settings, supervisor: Supervisor, preparer: StorePrepar
 
     preparer.when_ready = when_ready
     preparer.start()
+    domain = settings.first_site_domain
+    preparing: asyncio.Task[str] | None = None
+    if (settings.data_dir / SAVED_NAME).exists():
+        preparing = loop.create_task(_prepare_when_there(settings))
+    else:
+        domain = await asyncio.to_thread(prepare_app_database, settings)
     await supervisor.start()
+    if preparing is not None and preparing.done():
+        domain = preparing.result()
     if not supervisor.is_stopping:
         click.echo(banner(settings, domain), err=True)
     await supervisor.run_until_stopped()
+    if preparing is not None:
+        preparing.cancel()
     return 0
+
+
+async def _prepare_when_there(settings: Settings) -> str:
+    """Prepare the app database as soon as it answers."""
+    while True:
+        try:
+            return await asyncio.to_thread(prepare_app_database, settings)
+        except SettingError as error:
+            log.warning("the app database is away; the saved snapshot is used", extra={"reason": str(error)})
+            await asyncio.sleep(APP_DATABASE_RETRY_S)
 
 
 def banner(settings: Settings, domain: str) -> str:

@@ -8,16 +8,20 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from server.app_database import (
+    MIGRATIONS_DIR,
     Base,
     Salt,
     Watermark,
     migrate_app_database,
     minimum_watermark,
+    newest_migration,
     open_app_database,
     read_version,
     remove_watermark,
@@ -61,6 +65,13 @@ def engine(settings: Settings) -> Iterator[Engine]:
 def test_migrations_make_exactly_the_models(engine: Engine) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_the_newest_file_is_alembics_head() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_heads() == [newest_migration()]
 
 
 def test_many_processes_may_migrate_at_once(settings: Settings, engine: Engine) -> None:

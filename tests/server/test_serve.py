@@ -404,3 +404,18 @@ def test_the_stores_of_production_and_two_processes(tmp_path: Path, clickhouse: 
         engine.dispose()
         audited = server.command("audit")
         assert audited.returncode == 0, audited.stdout
+
+
+def test_a_start_while_the_app_database_is_away_uses_the_saved_snapshot(tmp_path: Path) -> None:
+    with running_postgresql() as url:
+        server = FootfallServer(tmp_path / "data", app_database_url=url, clickhouse_url=NO_CLICKHOUSE, stop_grace_s="1")
+        try:
+            server.start()
+        finally:
+            server.stop()
+    try:
+        server.start()
+        assert {answer.status for answer in send_hits(server.port, 5)} == {202}
+        wait_until(lambda: metric(server, 'footfall_hits_total{outcome="accepted"') == 5)
+    finally:
+        server.stop()
