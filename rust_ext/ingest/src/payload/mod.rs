@@ -15,6 +15,8 @@ pub mod event;
 pub mod gif;
 pub mod json;
 pub mod metrics;
+#[cfg(test)]
+mod naive;
 pub mod props;
 pub mod scalar;
 pub mod timestamp;
@@ -244,3 +246,6 @@ impl Default for HitFields<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
