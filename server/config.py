@@ -266,6 +266,12 @@ class Settings(BatchSettings, BaseSettings):
         "localhost", "process", "domain of the site that the first start makes", "a domain name"
     )
 
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        # Children have working folders of their own.
+        return value.absolute()
+
     @field_validator("log_level")
     @classmethod
     def _known_level(cls, value: str) -> str:
