@@ -1,19 +1,28 @@
 """Segments → stored rows, by one flusher, against the same server copying the same rows inside itself.
 
 The server has one CPU, the flusher another. Ours is everything between a sealed segment and its acknowledgement: scan,
-encode, INSERT into `events` and `ledger`, discard; theirs is `INSERT INTO copy SELECT * FROM events` with one thread,
-which reads, sorts and writes the same columns and crosses no socket. Merges are stopped on both sides, so that neither
-pays for the other's. After each round the rows are counted.
+encode, INSERT into `events` and `ledger`, discard. Theirs is `INSERT INTO events SELECT * FROM` another round's with
+one thread, which reads, sorts and writes the same columns, crosses no socket, and writes one part where ours writes
+one per batch. Merges are stopped on both sides. After each round the rows are counted.
+
+Read the ratio together with two notes. `cpu_elsewhere`: the share of the machine that other processes took; ours needs
+two idle CPUs and theirs one, so a busy machine lowers the ratio. `server_us_per_row`: the server's own CPU time, which
+does not depend on that.
+
+Each round has a new database and nothing is dropped before the end: ext4 searches past inodes it freed lately for each
+new file, so a benchmark that drops tables slows down its own next round, most of all the side that writes more parts.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.harness import Result, Run, pinned
@@ -33,6 +42,19 @@ QUICK_SEGMENT_ROWS = 5_000
 SEGMENTS = 5
 FORM = SchemaForm()
 ONE_THREAD = {"max_threads": 1, "max_insert_threads": 1}
+
+
+def cpu_ticks(pid: int) -> int:
+    """User and system time of a process so far, all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def machine_ticks() -> tuple[int, int]:
+    """(busy, all) time of the machine so far, all CPUs."""
+    user, nice, system, idle, iowait, *rest = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
+    busy = user + nice + system + sum(rest)
+    return busy, busy + idle + iowait
 
 
 class SealedFiles:
@@ -61,6 +83,10 @@ class Store:
         self.rows = SEGMENTS * segment_rows
         self.originals = [self._make_segment(segment_rows, seed) for seed in range(SEGMENTS)]
         self.connection = BlockConnection(server.address)
+        self.address = server.address
+        self.round = 0
+        self.server_us_per_row: dict[str, list[float]] = {"ours": [], "theirs": []}
+        self.cpu_elsewhere: list[float] = []
 
     def _make_segment(self, rows: int, seed: int) -> Path:
         made, _ = traffic_segment(rows, seed=seed)
@@ -71,11 +97,27 @@ class Store:
         return path
 
     def fresh_tables(self) -> None:
-        """Empty tables that remember no token."""
-        for table in ("events", "ledger", "schema_migrations"):
-            self.connection.command(f"DROP TABLE IF EXISTS {table} SYNC")
-        migrate(self.server.address, FORM)
+        """A database of this round's own."""
+        self.round += 1
+        self.connection.close()
+        self.address = dataclasses.replace(self.server.address, database=f"round_{self.round}")
+        migrate(self.address, FORM)
+        self.connection = BlockConnection(self.address)
         self.connection.command("SYSTEM STOP MERGES")
+
+    @contextmanager
+    def server_time(self, side: str) -> Iterator[None]:
+        """Note the server's CPU time per row."""
+        pids = (self.server.pid, os.getpid())
+        server_before, ours_before = map(cpu_ticks, pids)
+        busy_before, all_before = machine_ticks()
+        yield
+        server, ours = cpu_ticks(pids[0]) - server_before, cpu_ticks(pids[1]) - ours_before
+        busy, everything = (
+            after - before for after, before in zip(machine_ticks(), (busy_before, all_before), strict=True)
+        )
+        self.server_us_per_row[side].append(server / os.sysconf("SC_CLK_TCK") / self.rows * 1e6)
+        self.cpu_elsewhere.append(max(0.0, (busy - server - ours) / max(1, everything)))
 
     def flush(self) -> float:
         """Rows per second of wall time from the first sealed segment to the last discard."""
@@ -84,11 +126,12 @@ class Store:
         spool.mkdir()
         source = SealedFiles([Path(shutil.copy(path, spool)) for path in self.originals])
         flusher = Flusher(
-            source, lambda shard: Sink(lambda: self.server.address, FORM, *targets(FORM)), Quarantine(self.folder / "q")
+            source, lambda shard: Sink(lambda: self.address, FORM, *targets(FORM)), Quarantine(self.folder / "q")
         )
-        started_s = time.monotonic()
-        flusher.drain()
-        elapsed_s = time.monotonic() - started_s
+        with self.server_time("ours"):
+            started_s = time.monotonic()
+            flusher.drain()
+            elapsed_s = time.monotonic() - started_s
         spool.rmdir()
         assert (source.left, flusher.pending(), flusher.counters.rows) == (0, 0, self.rows)
         self.assert_rows("events")
@@ -97,18 +140,16 @@ class Store:
 
     def keep_source(self) -> None:
         """Keep what was flushed as the table to copy from, its parts as they were inserted."""
-        self.connection.command("DROP TABLE IF EXISTS source SYNC")
-        self.connection.command("RENAME TABLE events TO source")
+        self.source = f"{self.address.database}.events"
 
     def insert_select(self) -> float:
         """Rows per second of wall time of the server's own copy."""
-        self.connection.command("DROP TABLE IF EXISTS copy SYNC")
-        self.connection.command("CREATE TABLE copy AS source")
-        self.connection.command("SYSTEM STOP MERGES")
-        started_s = time.monotonic()
-        self.connection.command("INSERT INTO copy SELECT * FROM source", **ONE_THREAD)
-        elapsed_s = time.monotonic() - started_s
-        self.assert_rows("copy")
+        self.fresh_tables()
+        with self.server_time("theirs"):
+            started_s = time.monotonic()
+            self.connection.command(f"INSERT INTO events SELECT * FROM {self.source}", **ONE_THREAD)
+            elapsed_s = time.monotonic() - started_s
+        self.assert_rows("events")
         return self.rows / elapsed_s
 
     def assert_rows(self, table: str) -> None:
@@ -118,16 +159,15 @@ class Store:
 
     def bytes_per_page_view(self) -> float:
         """On disk, with every file of the part, once batch_id has expired."""
-        self.connection.command("DROP TABLE IF EXISTS page_views SYNC")
-        self.connection.command("CREATE TABLE page_views AS source")
+        self.fresh_tables()
         self.connection.command(
-            "INSERT INTO page_views SELECT * REPLACE ('' AS batch_id) FROM source WHERE kind = 'pageview'"
+            f"INSERT INTO events SELECT * REPLACE ('' AS batch_id) FROM {self.source} WHERE kind = 'pageview'"
         )
         self.connection.command("SYSTEM START MERGES")
-        self.connection.command("OPTIMIZE TABLE page_views FINAL")
+        self.connection.command("OPTIMIZE TABLE events FINAL")
         ((size, rows),) = self.connection.select(
             "SELECT sum(bytes_on_disk), sum(rows) FROM system.parts "
-            "WHERE active AND database = currentDatabase() AND table = 'page_views'"
+            "WHERE active AND database = currentDatabase() AND table = 'events'"
         )
         assert rows > self.rows // 3
         return float(size) / float(rows)
@@ -143,15 +183,20 @@ def measure(run: Run) -> Iterator[Result]:
         stack.enter_context(pinned(run.cpus.client))
         migrate(server.address, FORM)
         store = Store(server, folder, segment_rows)
-        stack.callback(store.connection.close)
+        stack.callback(lambda: store.connection.close())
         store.flush()
         store.keep_source()
-        yield run.compare(
+        compared = run.compare(
             "store_vs_insert_select",
             store.flush,
             store.insert_select,
             unit="rows/s",
             at_least=0.8,
             notes={"rows": store.rows, "batch_rows": segment_rows},
+        )
+        spent = {side: round(statistics.median(values), 2) for side, values in store.server_us_per_row.items()}
+        elsewhere = round(statistics.median(store.cpu_elsewhere), 2)
+        yield dataclasses.replace(
+            compared, notes={**compared.notes, "server_us_per_row": spent, "cpu_elsewhere": elsewhere}
         )
         yield run.figure("bytes_per_page_view", store.bytes_per_page_view, unit="B", at_most=25)
