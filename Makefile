@@ -25,6 +25,7 @@ build: .make/built ## the virtual environment, both extensions in release mode, 
 
 test: .make/built .make/dev ## every test; starts the real services by itself
 	@$(PY) -m tests.services --install
+	cargo test --package footfall-ingest --locked --quiet
 	$(PY) -m pytest $(PYTEST_ARGS)
 
 check: .make/built .make/dev ## formatters, linters, types, stubs against the binaries

@@ -18,10 +18,12 @@ from types import TracebackType
 from typing import Any, ClassVar
 
 import orjson
+from clickhouse_driver.errors import Error as ClickHouseError
 from sqlalchemy import Engine
 from tornado.web import Application, HTTPError, MissingArgumentError, RequestHandler
 
 from server.config import Settings
+from server.embedded import EmbeddedUnavailable
 from server.health import HealthReport, health_answer
 from server.metrics import REQUESTS
 from server.sites import find_site, key_hash, list_sites
@@ -218,7 +220,11 @@ class CountHandler(BaseHandler):
         site = await self.in_thread(find_site, self.app_context.engine, domain)
         if site is None or site.account_id != account_id:
             raise HTTPError(404, "This account has no such site.")
-        counts = await self.in_thread(self.app_context.count, site.site_id)
+        try:
+            counts = await self.in_thread(self.app_context.count, site.site_id)
+        except (OSError, EOFError, EmbeddedUnavailable, ClickHouseError) as error:
+            log.warning("a count was not answered: %s", type(error).__name__)
+            raise HTTPError(503, "The event store does not answer; try again in a moment.") from None
         self.write_json({"site": site.domain, **counts})
 
 

@@ -156,7 +156,7 @@ def _database(settings: Settings) -> Callable[[Callable[[Any], Any]], Any]:
 
 
 def main() -> None:
-    """The console script: a wrong setting is one line and exit code 2."""
+    """The console script: a wrong setting is one line and exit code 2, a store that does not start is one and 1."""
     # clickhouse-driver otherwise tabulates 150,000 dates when it is imported: 90 ms and 20 MB in every process.
     os.environ.setdefault("CLICKHOUSE_DRIVER_LASY_DATE_LUT", "1")
     try:
@@ -164,6 +164,16 @@ def main() -> None:
     except SettingError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
+    except _store_unavailable() as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+
+
+def _store_unavailable() -> type[Exception]:
+    """The embedded store's own error; imported only when something went wrong."""
+    from server.embedded import EmbeddedUnavailable
+
+    return EmbeddedUnavailable
 
 
 if __name__ == "__main__":
