@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from clickhouse_driver import Client
 
 from tests.adversity.fault_proxy import Fault, FaultProxy
 from tests.adversity.load import RememberingLoad, wait_for_acknowledged
-from tests.services.clickhouse import ClickHouseServer, running_clickhouse
+from tests.services.clickhouse import ClickHouseServer
 from tests.services.footfall import FootfallServer, running_footfall
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(7_200)]
@@ -36,10 +37,49 @@ DRAIN_TIMEOUT_S = 120.0
 SMALL_DISK_BYTES = 2 * 1024 * 1024
 
 
+class KeptClickHouse(ClickHouseServer):
+    """A server that the test may kill, started again when it ends by itself: libchdb 26.7 aborts when a connection is
+    reset inside its hello, which is what a killed client does.
+    """
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self._turn = threading.RLock()
+        self._ending = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="clickhouse-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with self._turn:
+            super().start()
+
+    def kill(self) -> None:
+        """SIGKILL; it stays away until `start`."""
+        with self._turn:
+            super().kill()
+
+    def _keep(self) -> None:
+        while not self._ending.wait(0.1):
+            with self._turn:
+                if self.exit_status() is not None:
+                    self.stop()
+                    self.start()
+
+    def __enter__(self) -> KeptClickHouse:
+        self.start()
+        self._keeper.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ending.set()
+        self._keeper.join(30)
+        self.stop()
+
+
 @pytest.fixture
 def clickhouse_of_its_own(tmp_path: Path) -> Iterator[ClickHouseServer]:
     """A server that the test may kill."""
-    with running_clickhouse(tmp_path / "clickhouse") as server:
+    with KeptClickHouse(tmp_path / "clickhouse") as server:
         yield server
 
 
