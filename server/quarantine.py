@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.spool import sync_folder
+
 SEGMENT_SUFFIX = ".seg"
 DAMAGE_SUFFIX = ".damage"
 
@@ -56,7 +58,7 @@ class Quarantine:
             pass  # kept before a crash
         except OSError:
             self._copy(segment, kept)  # another file system, or one without links
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         return kept
 
     def keep_damage(self, segment: Path, ranges: Sequence[tuple[int, int]], *, reason: str, records: int) -> Path:
@@ -72,7 +74,7 @@ class Quarantine:
             copy.flush()
             os.fsync(copy.fileno())
         partial.replace(kept)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         return kept
 
     def entries(self) -> list[Quarantined]:
@@ -91,7 +93,7 @@ class Quarantine:
         """Remove a segment that has been stored after all."""
         entry.path.unlink()
         entry.path.with_suffix(".json").unlink(missing_ok=True)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
 
     def _describe(self, path: Path, reason: str, error: str, records: int) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -119,11 +121,3 @@ def _read(path: Path, description: Path) -> Quarantined:
         return Quarantined(path, str(values["reason"]), str(values["error"]), int(values["rows"]), int(values["at"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Quarantined(path, "undescribed", "", 0, int(path.stat().st_mtime * 1000))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -80,7 +80,7 @@ class OwnedFolder:
     def discard(self, segment: Path) -> None:
         """Remove a segment that is stored, durably."""
         segment.unlink(missing_ok=True)
-        _sync_folder(self.path)
+        sync_folder(self.path)
 
     def remove_if_empty(self) -> bool:
         """Remove the folder and give up the lock when no segment is left."""
@@ -89,7 +89,7 @@ class OwnedFolder:
         with suppress(OSError):  # a file that is not ours keeps the folder, empty of segments
             (self.path / LOCK_NAME).unlink(missing_ok=True)
             self.path.rmdir()
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         self.close()
         return True
 
@@ -194,7 +194,8 @@ def _inspect_segment(path: Path, now_s: float) -> SegmentReport:
     )
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Return once the folder's names (created, renamed, removed) are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
