@@ -1,10 +1,11 @@
-"""The app database: sites, API keys, salts, idempotency claims, watermarks and versions, on PostgreSQL or SQLite.
+"""The app database: everything that is not event data, on PostgreSQL or SQLite.
 
-Purpose: the tables, the engine and the migration of everything that is not event data. What the tables mean is told
-where they are used: `server.sites`, `server.salts`, `server.batches`, `server.snapshot`, `server.collect`.
+Purpose: the engine, its transactions and its migration. The tables are in `server.models`.
 
 Invariants:
-- the same models run on both stores;
+- the same models and the same statements run on both stores;
+- whoever writes does so inside `writing`: on SQLite it takes the write lock at once, so what was read before cannot be
+  out of date, and waiting is bounded; on PostgreSQL rows that must not change meanwhile are read `with_for_update`;
 - whoever changes what a snapshot shows calls `bump_version` in the same transaction;
 - salts are overwritten on disk when deleted (`secure_delete` and an emptied log on SQLite, `VACUUM` on PostgreSQL),
   and no backup may hold the table `salts`;
@@ -20,26 +21,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Engine,
-    LargeBinary,
-    MetaData,
-    String,
-    create_engine,
-    delete,
-    event,
-    func,
-    inspect,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import Engine, create_engine, delete, event, func, inspect, select, text, update
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
 from server.config import Settings
+from server.models import Version, Watermark
 
 # PostgreSQL advisory lock taken while migrating, so that the pods of a fleet migrate one by one: "FOOT" in ASCII.
 MIGRATION_LOCK_KEY = 0x464F4F54
@@ -49,95 +36,10 @@ BUSY_TIMEOUT_MS = 5000
 
 SNAPSHOT_VERSION = "snapshot"
 
+# The execution option by which a connection knows that its transaction is to write.
+_WRITES = "footfall_writes"
+
 MIGRATIONS_DIR = Path(__file__).with_name("app_migrations")
-
-
-class Base(DeclarativeBase):
-    """All tables. The naming convention keeps constraint names equal on both stores: migrations can name them."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-
-
-class Site(Base):
-    """A site whose hits are taken."""
-
-    __tablename__ = "sites"
-    __table_args__ = ({"sqlite_autoincrement": True},)
-
-    site_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    public_id: Mapped[str] = mapped_column(String(36), unique=True)
-    domain: Mapped[str] = mapped_column(String(253), unique=True)
-    account_id: Mapped[int] = mapped_column(default=1)
-    timezone: Mapped[str] = mapped_column(String(64), default="UTC")
-    state: Mapped[str] = mapped_column(String(16), default="active")
-    retention_class: Mapped[int] = mapped_column(default=1)
-    allowed_hostnames: Mapped[list[str]] = mapped_column(JSON, default=list)
-    drop_bot_mask: Mapped[int] = mapped_column(default=0xFFFF)
-    rate_per_second: Mapped[int | None] = mapped_column(default=None)
-    sample_every: Mapped[int] = mapped_column(default=1)
-    spam_filter: Mapped[bool] = mapped_column(default=True)
-    created_at_ms: Mapped[int] = mapped_column(BigInteger)
-
-
-class ApiKey(Base):
-    """A key for server batches and reading. Only the SHA-256 of it is kept."""
-
-    __tablename__ = "api_keys"
-
-    key_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    account_id: Mapped[int]
-    name: Mapped[str] = mapped_column(String(100))
-    key_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    created_at_ms: Mapped[int] = mapped_column(BigInteger)
-
-
-class Salt(Base):
-    """The visitor salt of one calendar date."""
-
-    __tablename__ = "salts"
-
-    date: Mapped[str] = mapped_column(String(10), primary_key=True)
-    salt: Mapped[bytes] = mapped_column(LargeBinary(16))
-
-
-class BatchClaim(Base):
-    """A server batch that was claimed by its idempotency key; `answer` is absent while it is under way."""
-
-    __tablename__ = "batch_claims"
-
-    account_id: Mapped[int] = mapped_column(primary_key=True)
-    key_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    body_hash: Mapped[str] = mapped_column(String(64))
-    claimed_at_ms: Mapped[int] = mapped_column(BigInteger, index=True)
-    status: Mapped[int | None] = mapped_column(default=None)
-    answer: Mapped[bytes | None] = mapped_column(LargeBinary, default=None)
-
-
-class Watermark(Base):
-    """The time of the oldest unflushed hit of one spool folder; without such a hit, the time of the report."""
-
-    __tablename__ = "watermarks"
-
-    spool_id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    home_id: Mapped[str] = mapped_column(String(32))
-    oldest_unflushed_at_ms: Mapped[int] = mapped_column(BigInteger)
-    updated_at_ms: Mapped[int] = mapped_column(BigInteger)
-
-
-class Version(Base):
-    """A counter that grows with each change of what it names."""
-
-    __tablename__ = "versions"
-
-    name: Mapped[str] = mapped_column(String(32), primary_key=True)
-    version: Mapped[int] = mapped_column(BigInteger, default=1)
 
 
 def database_url(settings: Settings) -> str:
@@ -157,13 +59,30 @@ def open_app_database(settings: Settings) -> Engine:
     if url.startswith("sqlite"):
         engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
         event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
         return engine
     connect_args = {"connect_timeout": BUSY_TIMEOUT_MS // 1000, "options": f"-c statement_timeout={BUSY_TIMEOUT_MS}"}
     # A pooled connection may have died with its server: ask before use. Few threads of a process talk to it.
     return create_engine(url, pool_pre_ping=True, pool_size=2, max_overflow=4, connect_args=connect_args)
 
 
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """A transaction that may write; committed at the end of the `with`, rolled back by an exception."""
+    with Session(engine.execution_options(**{_WRITES: True}), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A transaction that only reads: it sees one state of the database. What it read may be used afterwards."""
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
+
+
 def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # Python's driver would begin a transaction before a write only; `_begin_sqlite` does it instead.
+    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     # With the write-ahead log NORMAL survives a killed process; a lost host may cost the last change.
@@ -171,6 +90,14 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return
+    # A transaction that read first and writes later fails at once when another wrote in between: its view is old.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITES) else "BEGIN")
 
 
 def migrate_app_database(settings: Settings, engine: Engine) -> str:
@@ -208,7 +135,7 @@ def _migration_lock(settings: Settings, engine: Engine) -> Iterator[Connection]:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(settings.data_dir / "migrate.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with engine.begin() as connection:
+            with engine.execution_options(**{_WRITES: True}).begin() as connection:
                 yield connection
     else:
         with engine.begin() as connection:
@@ -243,7 +170,7 @@ def store_watermark(
 ) -> None:
     """Record how far a spool folder has been flushed, and forget those of the same data folder that are gone."""
     values = {"home_id": home_id, "oldest_unflushed_at_ms": oldest_unflushed_at_ms, "updated_at_ms": now_ms}
-    with Session(engine) as session, session.begin():
+    with writing(engine) as session:
         gone = (Watermark.home_id == home_id) & Watermark.spool_id.not_in([*kept_ids, spool_id])
         session.execute(delete(Watermark).where(gone))
         row = session.get(Watermark, spool_id)
@@ -255,11 +182,11 @@ def store_watermark(
 
 def remove_watermark(engine: Engine, spool_id: str) -> None:
     """Forget a spool folder that is gone."""
-    with Session(engine) as session, session.begin():
+    with writing(engine) as session:
         session.execute(delete(Watermark).where(Watermark.spool_id == spool_id))
 
 
 def minimum_watermark(engine: Engine) -> int | None:
     """Every hit older than this time is stored; absent while no process has reported."""
-    with Session(engine) as session:
+    with reading(engine) as session:
         return session.execute(select(func.min(Watermark.oldest_unflushed_at_ms))).scalar()

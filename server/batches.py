@@ -25,12 +25,12 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
 from tornado.web import HTTPError
 
 from rust_ext import Collector
 from server.app import AppContext, BaseHandler
-from server.app_database import BatchClaim
+from server.app_database import writing
+from server.models import BatchClaim
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def claim_batch(
 ) -> tuple[int, bytes] | None:
     """Claim a batch: None when it is ours to append, else the stored answer. Raises `BatchConflict`. Blocks."""
     insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
-    with Session(engine) as session, session.begin():
+    with writing(engine) as session:
         session.execute(delete(BatchClaim).where(BatchClaim.claimed_at_ms < now_ms - CLAIM_LIFE_MS))
         claim = insert(BatchClaim).values(
             account_id=account_id, key_hash=key_hash, body_hash=body_hash, claimed_at_ms=now_ms
@@ -79,14 +79,14 @@ def claim_batch(
 def finish_claim(engine: Engine, account_id: int, key_hash: str, status: int, answer: bytes) -> None:
     """Keep a claimed batch's answer. Blocks."""
     ours = (BatchClaim.account_id == account_id) & (BatchClaim.key_hash == key_hash)
-    with Session(engine) as session, session.begin():
+    with writing(engine) as session:
         session.execute(update(BatchClaim).where(ours).values(status=status, answer=answer))
 
 
 def release_claim(engine: Engine, account_id: int, key_hash: str) -> None:
     """Give a claim back: nothing was appended. Blocks."""
     ours = (BatchClaim.account_id == account_id) & (BatchClaim.key_hash == key_hash)
-    with Session(engine) as session, session.begin():
+    with writing(engine) as session:
         session.execute(delete(BatchClaim).where(ours))
 
 

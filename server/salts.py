@@ -14,9 +14,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
 
-from server.app_database import Salt, bump_version, scrub_deleted
+from server.app_database import bump_version, reading, scrub_deleted, writing
+from server.models import Salt
 
 SALT_BYTES = 16
 
@@ -46,10 +46,13 @@ def keep_salts(engine: Engine, now_ms: int) -> bool:
     """Make the salts that are missing and delete those that are over. True when something changed."""
     wanted = kept_dates(now_ms)
     insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
-    with Session(engine) as session, session.begin():
+    with reading(engine) as session:
         present = set(session.execute(select(Salt.date)).scalars())
-        missing = [day for day in wanted if day not in present]
-        over = [day for day in present if day < wanted[0]]
+    missing = [day for day in wanted if day not in present]
+    over = [day for day in present if day < wanted[0]]
+    if not missing and not over:
+        return False
+    with writing(engine) as session:
         for day in missing:
             # Another process may make it at the same moment: the first one stays.
             session.execute(
@@ -57,8 +60,7 @@ def keep_salts(engine: Engine, now_ms: int) -> bool:
             )
         if over:
             session.execute(delete(Salt).where(Salt.date.in_(over)))
-        if missing or over:
-            bump_version(session)
+        bump_version(session)
     if over:
         scrub_deleted(engine)
-    return bool(missing or over)
+    return True

@@ -14,9 +14,9 @@ from zoneinfo import available_timezones
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
-from server.app_database import ApiKey, Site, bump_version
+from server.app_database import bump_version, reading, writing
+from server.models import ApiKey, Site
 
 # RFC 1035 labels, and `localhost`: what the tracker sends as `domain`. A path may follow, as Plausible allows.
 _DOMAIN = re.compile(
@@ -48,7 +48,7 @@ def add_site(engine: Engine, domain: str, timezone: str = "UTC", account_id: int
         created_at_ms=time.time_ns() // 1_000_000,
     )
     try:
-        with Session(engine, expire_on_commit=False) as session, session.begin():
+        with writing(engine) as session:
             session.add(site)
             bump_version(session)
     except IntegrityError:
@@ -58,13 +58,13 @@ def add_site(engine: Engine, domain: str, timezone: str = "UTC", account_id: int
 
 def list_sites(engine: Engine) -> list[Site]:
     """All sites that are not destroyed, by domain."""
-    with Session(engine, expire_on_commit=False) as session:
+    with reading(engine) as session:
         return list(session.execute(select(Site).where(Site.state != "destroyed").order_by(Site.domain)).scalars())
 
 
 def find_site(engine: Engine, domain: str) -> Site | None:
     """The site of this domain."""
-    with Session(engine, expire_on_commit=False) as session:
+    with reading(engine) as session:
         return session.execute(select(Site).where(Site.domain == domain.strip().lower())).scalar()
 
 
@@ -78,7 +78,7 @@ def add_api_key(engine: Engine, name: str, account_id: int = FIRST_ACCOUNT_ID) -
 def store_api_key(engine: Engine, key: str, name: str, account_id: int = FIRST_ACCOUNT_ID) -> None:
     """Keep the hash of a key; a key that is known already stays as it is."""
     hashed = key_hash(key)
-    with Session(engine) as session, session.begin():
+    with writing(engine) as session:
         if session.execute(select(ApiKey).where(ApiKey.key_hash == hashed)).scalar() is None:
             now_ms = time.time_ns() // 1_000_000
             session.add(ApiKey(account_id=account_id, name=name, key_hash=hashed, created_at_ms=now_ms))

@@ -34,10 +34,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
-from server.app_database import ApiKey, Salt, Site, read_version
+from server.app_database import read_version, reading
 from server.config import Settings
+from server.models import ApiKey, Salt, Site
 from server.salts import is_kept, keep_salts
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class SnapshotSource:
 
 def read_source(engine: Engine) -> SnapshotSource:
     """The newest source, read in one transaction."""
-    with Session(engine) as session:
+    with reading(engine) as session:
         version = read_version(session)
         sites = session.execute(select(Site).order_by(Site.site_id)).scalars().all()
         keys = session.execute(select(ApiKey).order_by(ApiKey.key_id)).scalars().all()
@@ -254,7 +254,7 @@ class SnapshotPoller(threading.Thread):
             if time.monotonic() >= self._salts_due_s:
                 keep_salts(self._engine, now_ms)
                 self._salts_due_s = time.monotonic() + SALT_INTERVAL_S
-            with Session(self._engine) as session:
+            with reading(self._engine) as session:
                 version = read_version(session)
             if self._source is None or version != self._source.version:
                 self._put_in_force(read_source(self._engine), save=True)

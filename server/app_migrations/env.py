@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from server.app_database import Base
+from server.models import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -16,21 +17,21 @@ from sqlalchemy.orm import Session
 
 from server.app_database import (
     MIGRATIONS_DIR,
-    Base,
-    Salt,
-    Watermark,
     migrate_app_database,
     minimum_watermark,
     newest_migration,
     open_app_database,
     read_version,
+    reading,
     remove_watermark,
     store_watermark,
+    writing,
 )
 from server.batches import CLAIM_LIFE_MS, BatchConflict, claim_batch, finish_claim, release_claim
 from server.config import Settings, load_settings
+from server.models import Account, ApiKey, Base, BillingProfile, Salt, Site, Version, Watermark
 from server.salts import keep_salts, kept_dates
-from server.sites import SiteError, add_api_key, add_site, find_site, list_sites
+from server.sites import SiteError, add_api_key, add_site, find_site, key_hash, list_sites
 from server.snapshot import read_source
 from tests.services.postgresql import running_postgresql
 
@@ -72,6 +73,70 @@ def test_the_newest_file_is_alembics_head() -> None:
     config.set_main_option("script_location", str(MIGRATIONS_DIR))
     config.set_main_option("path_separator", "os")
     assert ScriptDirectory.from_config(config).get_heads() == [newest_migration()]
+
+
+def test_every_migration_can_be_taken_back_and_keeps_sites_and_keys(settings: Settings, engine: Engine) -> None:
+    site = add_site(engine, "kept.example", account_id=1)
+    key = add_api_key(engine, "kept")
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR))
+    config.set_main_option("path_separator", "os")
+    revisions = list(ScriptDirectory.from_config(config).walk_revisions())
+    for revision in revisions[:-1]:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, str(revision.down_revision))
+    assert revisions[-1].revision == "20261123_sites_keys_salts"
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE sites SET account_id = 7")
+    assert migrate_app_database(settings, engine) == newest_migration()
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    with reading(engine) as session:
+        kept = session.execute(select(Site)).scalar_one()
+        assert (kept.site_id, kept.domain, kept.account_id) == (site.site_id, "kept.example", 7)
+        assert sorted(session.execute(select(Account.account_id)).scalars()) == [1, 7]
+        assert sorted(session.execute(select(BillingProfile.plan_code)).scalars()) == ["FREE", "FREE"]
+        row = session.execute(select(ApiKey)).scalar_one()
+        assert (row.key_hash, row.scopes) == (key_hash(key), ["events:write", "stats:read"])
+    with writing(engine) as session:
+        session.add(Account(name="next", created_at_ms=NOON_MS))
+    with reading(engine) as session:
+        assert max(session.execute(select(Account.account_id)).scalars()) == 8
+
+
+def test_writers_wait_for_each_other_and_lose_nothing(settings: Settings, engine: Engine) -> None:
+    def count_up() -> None:
+        other = open_app_database(settings)
+        for _ in range(20):
+            with writing(other) as session:
+                row = session.get(Version, "snapshot", with_for_update=True)
+                assert row is not None
+                row.version += 1
+        other.dispose()
+
+    with reading(engine) as session:
+        before = read_version(session)
+    threads = [threading.Thread(target=count_up) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    with reading(engine) as session:
+        assert read_version(session) == before + 120
+
+
+def test_a_failed_transaction_leaves_nothing(engine: Engine) -> None:
+    def fail() -> None:
+        with writing(engine) as session:
+            session.add(Account(name="never", created_at_ms=NOON_MS))
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with reading(engine) as session:
+        assert session.execute(select(Account.account_id)).scalars().all() == [1]
 
 
 def test_many_processes_may_migrate_at_once(settings: Settings, engine: Engine) -> None:

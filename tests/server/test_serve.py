@@ -19,9 +19,10 @@ from typing import Any
 import psutil
 import pytest
 
-from server.app_database import Watermark, minimum_watermark, open_app_database
+from server.app_database import minimum_watermark, open_app_database
 from server.clickhouse_url import ClickHouseAddress
 from server.config import load_settings
+from server.models import Watermark
 from tests.server.front_host import Answer, Reader, hit
 from tests.services.clickhouse import fresh_database
 from tests.services.footfall import FootfallServer, running_footfall

@@ -1,0 +1,53 @@
+"""The tables of the app database, the same on SQLite and PostgreSQL.
+
+All times are milliseconds since 1970 UTC (`_at_ms`).
+"""
+
+from __future__ import annotations
+
+from server.models.accounts import Account, ApiKey, BillingProfile, Invitation, MemberRole, Membership, Scope
+from server.models.base import Base
+from server.models.ingest import BatchClaim, Salt, Version, Watermark
+from server.models.operations import (
+    Alert,
+    AuditEntry,
+    CacheInvalidation,
+    FeatureFlag,
+    JobRun,
+    JobState,
+    Mail,
+    Task,
+)
+from server.models.sites import ShareLink, Site
+from server.models.users import KnownDevice, LoginSession, OneTimeToken, RecoveryCode, TokenPurpose, User
+
+__all__ = [
+    "Account",
+    "Alert",
+    "ApiKey",
+    "AuditEntry",
+    "Base",
+    "BatchClaim",
+    "BillingProfile",
+    "CacheInvalidation",
+    "FeatureFlag",
+    "Invitation",
+    "JobRun",
+    "JobState",
+    "KnownDevice",
+    "LoginSession",
+    "Mail",
+    "MemberRole",
+    "Membership",
+    "OneTimeToken",
+    "RecoveryCode",
+    "Salt",
+    "Scope",
+    "ShareLink",
+    "Site",
+    "Task",
+    "TokenPurpose",
+    "User",
+    "Version",
+    "Watermark",
+]

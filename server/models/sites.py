@@ -1,0 +1,45 @@
+"""Sites and the links that show one to people without a login."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from server.models.base import Base
+
+
+class Site(Base):
+    """A site whose hits are taken."""
+
+    __tablename__ = "sites"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    site_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    public_id: Mapped[str] = mapped_column(String(36), unique=True)
+    domain: Mapped[str] = mapped_column(String(253), unique=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.account_id"), default=1, index=True)
+    timezone: Mapped[str] = mapped_column(String(64), default="UTC")
+    state: Mapped[str] = mapped_column(String(16), default="active")
+    retention_class: Mapped[int] = mapped_column(default=1)
+    allowed_hostnames: Mapped[list[str]] = mapped_column(JSON, default=list)
+    drop_bot_mask: Mapped[int] = mapped_column(default=0xFFFF)
+    rate_per_second: Mapped[int | None] = mapped_column(default=None)
+    sample_every: Mapped[int] = mapped_column(default=1)
+    spam_filter: Mapped[bool] = mapped_column(default=True)
+    created_at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class ShareLink(Base):
+    """A link that shows one site's dashboard to whoever has it, and knows its password if it has one."""
+
+    __tablename__ = "share_links"
+
+    share_link_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("sites.site_id", ondelete="CASCADE"), index=True)
+    slug: Mapped[str] = mapped_column(String(32), unique=True)
+    name: Mapped[str] = mapped_column(String(100))
+    password_hash: Mapped[str | None] = mapped_column(String(200), default=None)
+    created_by_user_id: Mapped[int | None] = mapped_column(
+        ForeignKey("users.user_id", ondelete="SET NULL"), default=None
+    )
+    created_at_ms: Mapped[int] = mapped_column(BigInteger)
