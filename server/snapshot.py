@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -28,10 +27,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -39,6 +34,7 @@ from server.app_database import read_version, reading
 from server.config import Settings
 from server.models import ApiKey, Salt, Site
 from server.salts import is_kept, keep_salts
+from server.sealing import SealBroken, seal, unseal
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +55,7 @@ SAVED_NAME = "snapshot.json"
 # The Redis channel on which a message means: ask the app database.
 CHANNEL = "footfall:snapshot"
 
-_NONCE_BYTES = 12  # AES-GCM's own size
+_SEALED_FOR = "saved salts"
 
 
 class SavedSnapshotError(Exception):
@@ -148,9 +144,8 @@ def _start_of(day: date, zone: ZoneInfo) -> int:
 def save_source(source: SnapshotSource, path: Path, secret_key: str, now_ms: int) -> None:
     """Write the copy that a start without the app database uses. Atomic; readable by this user alone."""
     kept = {day: salt for day, salt in source.salts.items() if is_kept(day, now_ms)}
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    sealed = AESGCM(_salt_key(secret_key)).encrypt(nonce, orjson.dumps(kept), None)
-    document = {**asdict(replace(source, salts={})), "salts": (nonce + sealed).hex()}
+    sealed = seal(secret_key, _SEALED_FOR, orjson.dumps(kept))
+    document = {**asdict(replace(source, salts={})), "salts": sealed.hex()}
     # One name per process: several processes of one data folder save at the same moment.
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -170,8 +165,7 @@ def load_source(path: Path, secret_key: str, now_ms: int) -> SnapshotSource | No
     except (OSError, orjson.JSONDecodeError) as error:
         raise SavedSnapshotError(f"{path.name} cannot be read: {error}") from error
     try:
-        sealed = bytes.fromhex(document["salts"])
-        opened = AESGCM(_salt_key(secret_key)).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+        opened = unseal(secret_key, _SEALED_FOR, bytes.fromhex(document["salts"]))
         salts = {day: salt for day, salt in orjson.loads(opened).items() if is_kept(day, now_ms)}
         return SnapshotSource(
             version=int(document["version"]),
@@ -179,12 +173,8 @@ def load_source(path: Path, secret_key: str, now_ms: int) -> SnapshotSource | No
             api_keys=tuple(document["api_keys"]),
             salts=salts,
         )
-    except (InvalidTag, KeyError, TypeError, ValueError) as error:
+    except (SealBroken, KeyError, TypeError, ValueError) as error:
         raise SavedSnapshotError(f"{path.name} is damaged or was saved with another secret key") from error
-
-
-def _salt_key(secret_key: str) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"footfall saved salts").derive(secret_key.encode())
 
 
 def announce(settings: Settings) -> bool:
