@@ -87,7 +87,8 @@ def pack_rules(target: Path) -> None:
     """Compile the rule data of the pinned packages into one file."""
     if not all((ROOT / "node_modules" / name).is_dir() for name in NPM_RULE_PACKAGES):
         # The optional package is the embedded ClickHouse, half a gigabyte that no build step needs.
-        subprocess.run(["npm", "ci", "--omit=dev", "--omit=optional", "--ignore-scripts"], cwd=ROOT, check=True)
+        install = ["npm", "ci", "--omit=dev", "--omit=optional", "--ignore-scripts"]
+        subprocess.run(install, cwd=ROOT, check=True)
     command = [
         sys.executable,
         "rust_ext/pack_rules.py",

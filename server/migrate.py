@@ -154,7 +154,8 @@ def pending(address: ClickHouseAddress, folder: Path = SCHEMA_FOLDER) -> list[st
         )
         done = set()
         if known[0][0]:
-            rows = connection.select(f"SELECT DISTINCT name FROM {address.database}.schema_migrations")
+            names = f"SELECT DISTINCT name FROM {address.database}.schema_migrations"  # noqa: S608 - the operator's word
+            rows = connection.select(names)
             done = {str(name) for (name,) in rows}
     finally:
         connection.close()
