@@ -25,14 +25,18 @@ from sqlalchemy import Engine, create_engine, delete, event, func, inspect, sele
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from server.config import Settings
+from server.config import Env, Settings
 from server.models import Version, Watermark
+from server.page_trace import trace_statements
 
 # PostgreSQL advisory lock taken while migrating, so that the pods of a fleet migrate one by one: "FOOT" in ASCII.
 MIGRATION_LOCK_KEY = 0x464F4F54
 
 # How long a statement waits for SQLite's write lock or for PostgreSQL to answer before it fails.
 BUSY_TIMEOUT_MS = 5000
+
+# Threads of a process that talk to the app database beside those that work: snapshot, invalidations, watermark, sweep.
+SPARE_CONNECTIONS = 4
 
 SNAPSHOT_VERSION = "snapshot"
 
@@ -55,15 +59,30 @@ def database_url(settings: Settings) -> str:
 
 def open_app_database(settings: Settings) -> Engine:
     """An engine whose connections are safe to use from any thread, one at a time. Connects on first use."""
-    url = database_url(settings)
+    # A connection for each thread of the worker, or of the requests, and for those that poll.
+    engine = _make_engine(database_url(settings), max(SPARE_CONNECTIONS, settings.worker_threads) + SPARE_CONNECTIONS)
+    if settings.env is Env.DEVELOPMENT:
+        trace_statements(engine)
+    return engine
+
+
+def _make_engine(url: str, most_connections: int) -> Engine:
+    # Errors name the statement but not its parameters, which may be personal and would end in a log.
     if url.startswith("sqlite"):
-        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+        waiting = {"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+        engine = create_engine(url, connect_args=waiting, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     connect_args = {"connect_timeout": BUSY_TIMEOUT_MS // 1000, "options": f"-c statement_timeout={BUSY_TIMEOUT_MS}"}
-    # A pooled connection may have died with its server: ask before use. Few threads of a process talk to it.
-    return create_engine(url, pool_pre_ping=True, pool_size=2, max_overflow=4, connect_args=connect_args)
+    return create_engine(
+        url,
+        pool_pre_ping=True,  # a pooled connection may have died with its server
+        pool_size=2,
+        max_overflow=most_connections - 2,
+        connect_args=connect_args,
+        hide_parameters=True,
+    )
 
 
 @contextmanager

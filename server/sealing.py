@@ -1,7 +1,7 @@
-"""Encryption of what a copy of the database or the data folder must not give away: salts, second factors, waiting mails.
+"""Encryption of what a copy of the database or the data folder must not give away: salts, second factors, mails.
 
-AES-256-GCM with a key derived from the secret key for each purpose (HKDF-SHA-256), a random nonce in front. `about` names
-what the ciphertext belongs to: moved to another row, it cannot be opened.
+AES-256-GCM with a key derived from the secret key for each purpose (HKDF-SHA-256), a random nonce in front. `about`
+names what the ciphertext belongs to: moved to another row, it cannot be opened.
 """
 
 from __future__ import annotations

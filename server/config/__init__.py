@@ -122,12 +122,12 @@ def setting_lines(settings: Settings) -> Iterator[SettingLine]:
 
 def masked(field: str, value: str) -> str:
     """The value as it may be shown: secrets, and passwords in URLs, become `***`."""
-    secret = _extra(Settings.model_fields[field])["secret"]
-    if not value or not secret:
+    hidden = _extra(Settings.model_fields[field])["hidden"]
+    if not value or not hidden:
         return value
     try:
         parts = urlsplit(value)
-        if secret == "whole" or not parts.scheme:
+        if hidden == "whole" or not parts.scheme:
             return "***"
         netloc = parts.netloc
         if parts.password is not None:

@@ -27,19 +27,19 @@ class MessageSettings(BaseModel):
         "server that takes mail; empty: mails become files in the folder `outbox` of the data folder",
         "empty, smtp://user:password@host:587 (STARTTLS, unless host is this machine or ?starttls=never follows) or "
         "smtps://user:password@host:465",
-        secret="password",
+        hidden="password",
     )
 
     alert_emails: str = setting("", "alerts", "addresses that get every alert", "mail addresses, separated by commas")
     slack_webhook_url: str = setting(
-        "", "alerts", "Slack incoming webhook that gets every alert", "empty, or an http(s) URL", secret="whole"
+        "", "alerts", "Slack incoming webhook that gets every alert", "empty, or an http(s) URL", hidden="whole"
     )
     sms_webhook_url: str = setting(
         "",
         "alerts",
         'webhook that gets urgent alerts as {"text": "…"}, for a text message',
         "empty, or an http(s) URL",
-        secret="whole",
+        hidden="whole",
     )
     alert_repeat_s: int = setting(
         3600,
@@ -55,7 +55,7 @@ class MessageSettings(BaseModel):
         "monitoring",
         "job runs are reported to <this>/<job>, /start and /fail, as healthchecks.io takes them",
         "empty, or an http(s) URL such as https://hc-ping.com/<ping key>",
-        secret="whole",
+        hidden="whole",
     )
     monitor_api_url: str = setting(
         "https://healthchecks.io",
@@ -64,10 +64,10 @@ class MessageSettings(BaseModel):
         "an http(s) URL",
     )
     monitor_api_key: str = setting(
-        "", "monitoring", "key of that API; empty: checks are not made", "empty, or a key", secret="whole"
+        "", "monitoring", "key of that API; empty: checks are not made", "empty, or a key", hidden="whole"
     )
     sentry_dsn: str = setting(
-        "", "monitoring", "Sentry project that gets errors; empty: none", "empty, or a DSN", secret="whole"
+        "", "monitoring", "Sentry project that gets errors; empty: none", "empty, or a DSN", hidden="whole"
     )
     sentry_traces_sample_rate: float = setting(
         0.008, "monitoring", "share of requests traced in Sentry", "a number from 0 to 1", ge=0, le=1

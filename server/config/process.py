@@ -56,7 +56,7 @@ class ProcessSettings(BaseModel):
         "process",
         "encrypts the saved salts; empty: made at first start in the data folder. A fleet shares one",
         "empty, or at least 32 characters",
-        secret="whole",
+        hidden="whole",
     )
     first_site_domain: str = setting(
         "localhost", "process", "domain of the site that the first start makes", "a domain name"

@@ -14,7 +14,8 @@ class SettingError(ValueError):
     """A setting has a value that is not allowed. `str()` is the one line to show; nothing was started yet."""
 
     def __init__(self, name: str, value: str, allowed: str) -> None:
-        super().__init__(f"{name}={value} is not allowed: expected {allowed}")
+        shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in value)
+        super().__init__(f"{name}={shown} is not allowed: expected {allowed}")
         self.name = name
         self.value = value
         self.allowed = allowed
@@ -26,15 +27,15 @@ def setting(
     meaning: str,
     allowed: str,
     *,
-    secret: Literal["", "password", "whole"] = "",
+    hidden: Literal["", "password", "whole"] = "",
     **limits: Any,
 ) -> Any:
     """A field that carries what `footfall config` and the error line say about it.
 
-    `secret`: what of the value is never shown: the password in a URL, or all of it.
+    `hidden`: what of the value is never shown: the password in a URL, or all of it.
     """
-    extra: dict[str, Any] = {"group": group, "allowed": allowed, "secret": secret}
-    return Field(default=default, description=meaning, json_schema_extra=extra, **limits)
+    extra: dict[str, Any] = {"group": group, "allowed": allowed, "hidden": hidden}
+    return Field(default=default, description=meaning, json_schema_extra=extra, repr=not hidden, **limits)
 
 
 def entries(value: str) -> list[str]:

@@ -17,7 +17,7 @@ class StoreSettings(BaseModel):
         "stores",
         "where events go; empty: an embedded ClickHouse beside serve",
         "empty, or clickhouse://user:password@host:9000/database (?secure=1 for TLS)",
-        secret="password",
+        hidden="password",
     )
     chdb_library: str = setting(
         "",
@@ -39,7 +39,7 @@ class StoreSettings(BaseModel):
         "stores",
         "sites, keys and salts; empty: SQLite in the data folder",
         "empty, postgresql://user:password@host/database or sqlite:///path",
-        secret="password",
+        hidden="password",
     )
     redis_url: str = setting(
         "",
@@ -47,7 +47,7 @@ class StoreSettings(BaseModel):
         "shares cache, rate limits and the task queue, and pushes changes at once; empty: each process has its own, "
         "the queue is a file, and changes are seen within a second",
         "empty, redis:// or rediss:// URL",
-        secret="password",
+        hidden="password",
     )
 
     cache_max_bytes: int = setting(

@@ -120,6 +120,7 @@ class JobState(Base):
     """How far a job has come, and who runs it now. `shard` is "i/n", "0/1" for a job in one piece.
 
     Due times up to `settled_until_ms` need nothing more. `lock_until_ms` in the past means that nobody runs it.
+    `late_alerted_due_ms` is negative while the alert about that due time is being raised.
     """
 
     __tablename__ = "job_states"
@@ -135,7 +136,10 @@ class JobState(Base):
 
 
 class JobRun(Base):
-    """One attempt at one due time of a job. `outcome`: running, succeeded, failed, abandoned (its process died)."""
+    """One attempt at one due time of a job.
+
+    `outcome`: running, succeeded, failed, abandoned (its process died), covered (a later run stood for it).
+    """
 
     __tablename__ = "job_runs"
     __table_args__ = (Index("ix_job_runs_job_started_at_ms", "job", "started_at_ms"),)

@@ -63,7 +63,7 @@ class TokenPurpose(StrEnum):
     FIRST_RUN = "first_run"
     CONFIRM_EMAIL = "confirm_email"
     CHANGE_EMAIL = "change_email"
-    RESET_PASSWORD = "reset_password"
+    RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of a purpose
     SECOND_FACTOR = "second_factor"
 
 

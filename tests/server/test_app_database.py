@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from server.accounts.keys import add_api_key, key_hash
 from server.app_database import (
     MIGRATIONS_DIR,
     migrate_app_database,
@@ -31,7 +32,7 @@ from server.batches import CLAIM_LIFE_MS, BatchConflict, claim_batch, finish_cla
 from server.config import Settings, load_settings
 from server.models import Account, ApiKey, Base, BillingProfile, Salt, Site, Version, Watermark
 from server.salts import keep_salts, kept_dates
-from server.sites import SiteError, add_api_key, add_site, find_site, key_hash, list_sites
+from server.sites import SiteError, add_site, find_site, list_sites
 from server.snapshot import read_source
 from tests.services.postgresql import running_postgresql
 
@@ -77,7 +78,7 @@ def test_the_newest_file_is_alembics_head() -> None:
 
 def test_every_migration_can_be_taken_back_and_keeps_sites_and_keys(settings: Settings, engine: Engine) -> None:
     site = add_site(engine, "kept.example", account_id=1)
-    key = add_api_key(engine, "kept")
+    key = add_api_key(engine, "kept", 1)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS_DIR))
     config.set_main_option("path_separator", "os")
@@ -272,7 +273,7 @@ def test_a_claim_given_back_can_be_claimed_again(engine: Engine) -> None:
 
 
 def test_only_the_hash_of_a_key_is_kept(engine: Engine) -> None:
-    key = add_api_key(engine, "test")
+    key = add_api_key(engine, "test", 1)
     source = read_source(engine)
     assert key not in str(source)
     assert [len(entry["hash"]) for entry in source.api_keys] == [64]

@@ -35,8 +35,9 @@ def _create_accounts() -> None:
     # Sites and keys named accounts by number before there was a table of them; the first one is the operator's.
     connection = op.get_bind()
     numbers = {1}
-    for table in ("sites", "api_keys"):
-        numbers |= set(connection.execute(sa.text(f"SELECT DISTINCT account_id FROM {table}")).scalars())
+    for name in ("sites", "api_keys"):
+        earlier = sa.table(name, sa.column("account_id", sa.Integer))
+        numbers |= set(connection.execute(sa.select(earlier.c.account_id).distinct()).scalars())
     now_ms = time.time_ns() // 1_000_000
     op.bulk_insert(
         accounts,
