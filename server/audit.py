@@ -19,13 +19,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import Engine, func, select
+
 from core_ext.native import OUTCOME_LABELS
+from server.app_database import reading
 from server.batch import SEALED_SUFFIX, UnreadableSegment, prepare
 from server.clickhouse_tcp import BlockConnection
+from server.config import Settings
+from server.data_folder import home_id
 from server.migrate import RETENTION_DAYS
+from server.models import Watermark
 from server.quarantine import Quarantine
 from server.queries import run_query
 from server.spool import folders, is_in_use, segment_files
+from server.store import open_store
 
 ACCEPTED_LABEL = OUTCOME_LABELS[0]
 FIRST_REJECTED_CODE = 100
@@ -137,22 +144,54 @@ class _Unfinished:
 
 
 def audit(
-    connection: BlockConnection, spool_root: Path, quarantine: Quarantine, *, expected: int | None = None
+    connection: BlockConnection,
+    spool_root: Path,
+    quarantine: Quarantine,
+    *,
+    expected: int | None = None,
+    complete_until_s: int = FAR_FUTURE_S,
 ) -> AuditReport:
-    """Check the law. `expected`: how many hits the caller knows to have been answered."""
+    """Check the law. `expected`: how many hits the caller knows to have been answered.
+
+    `complete_until_s`: younger batches may lie in spools of other machines, which nobody can look into from here.
+    """
     for _ in range(SETTLING_LOOKS):
         is_live = any(is_in_use(folder) for folder in folders(spool_root))
-        report = _audit_once(connection, spool_root, quarantine, is_live, expected)
+        report = _audit_once(connection, spool_root, quarantine, is_live, expected, complete_until_s)
         if not is_live or expected is None or report.answered >= expected:
             break
         time.sleep(SETTLING_WAIT_S)
     return report
 
 
+def audit_fleet(settings: Settings, engine: Engine) -> AuditReport:
+    """Check the law on the configured store, as far as every machine that shares the app database has flushed.
+
+    Raises what the stores raise when they are away.
+    """
+    others = select(func.min(Watermark.oldest_unflushed_at_ms)).where(Watermark.home_id != home_id(settings))
+    with reading(engine) as session:
+        oldest_ms = session.execute(others).scalar()
+    # A batch's time is when its segment was opened, and the watermark is not beyond the oldest segment that is left.
+    complete_until_s = FAR_FUTURE_S if oldest_ms is None else oldest_ms // 1000
+    with open_store(settings) as store:
+        connection = store.connection()
+        try:
+            quarantine = Quarantine(settings.quarantine_dir)
+            return audit(connection, settings.spool_root, quarantine, complete_until_s=complete_until_s)
+        finally:
+            connection.close()
+
+
 def _audit_once(
-    connection: BlockConnection, spool_root: Path, quarantine: Quarantine, is_live: bool, expected: int | None
+    connection: BlockConnection,
+    spool_root: Path,
+    quarantine: Quarantine,
+    is_live: bool,
+    expected: int | None,
+    complete_until_s: int,
 ) -> AuditReport:
-    until_s = int(time.time()) if is_live else FAR_FUTURE_S
+    until_s = min(int(time.time()) if is_live else FAR_FUTURE_S, complete_until_s)
     unfinished = _list_unfinished(spool_root, quarantine)
     # An empty list would make `NOT IN ()`; no batch has this id.
     parameters = {

@@ -1,7 +1,7 @@
-"""What every child process of `serve` has: its line to the parent, the snapshot, the application and signals.
+"""What every child process of the parent has: its line to the parent, signals, reports, error tracking.
 
-`ChildProcess.run` is the life of one: prepare → announce `ready` → serve until SIGTERM, or until the parent is gone →
-stop gracefully. `server.collect` and `server.web` say what they add.
+`ChildProcess.run` is the life of one: start → announce `ready` → work until SIGTERM, or until the parent is gone → stop
+gracefully. `server.serving_child` adds what takes connections; `jobs.worker` is a child without a socket.
 """
 
 from __future__ import annotations
@@ -16,82 +16,68 @@ import resource
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import uvloop
-from sqlalchemy import Engine
 
 from server import metrics
-from server.app import AppContext
-from server.app_database import open_app_database
 from server.config import SettingError, Settings, load_settings
 from server.control_channel import ControlChannel
-from server.data_folder import load_secret_key
-from server.health import ProcessHealth
+from server.error_tracking import start_error_tracking
+from server.health import HealthReport
 from server.logs import start_logging
-from server.site_counts import count_site
-from server.snapshot import SnapshotPoller
-from server.store import Store, configured_store
 
 log = logging.getLogger(__name__)
 
 REPORT_INTERVAL_S = 1.0
 
-# Threads that wait for the app database or ClickHouse on behalf of requests.
-REQUEST_THREADS = 4
-
 
 @dataclass(frozen=True)
 class ChildArguments:
-    """What the parent hands to a child besides the settings."""
+    """What the parent hands to a child besides the settings. The worker has no listener."""
 
-    slot: int
-    listener: socket.socket
+    slot: str
     control: socket.socket
+    listener: socket.socket | None = None
 
 
 def parse_arguments(argv: list[str]) -> ChildArguments:
     """Take over the file descriptors that the command line names."""
     parser = argparse.ArgumentParser(description="A process of `footfall serve`; started by it, not by hand.")
-    parser.add_argument("--slot", type=int, required=True)
-    parser.add_argument("--listen-fd", type=int, required=True)
+    parser.add_argument("--slot", required=True)
     parser.add_argument("--control-fd", type=int, required=True)
+    parser.add_argument("--listen-fd", type=int)
     given = parser.parse_args(argv)
     return ChildArguments(
         slot=given.slot,
-        listener=socket.socket(fileno=given.listen_fd),
         control=socket.socket(fileno=given.control_fd),
+        listener=None if given.listen_fd is None else socket.socket(fileno=given.listen_fd),
     )
 
 
 class ChildProcess:
-    """One process. Subclasses add how it takes connections."""
+    """One process. Subclasses add what it does."""
 
     def __init__(self, settings: Settings, arguments: ChildArguments) -> None:
         self.settings = settings
         self.arguments = arguments
-        self.engine: Engine = open_app_database(settings)
-        self.store: Store = configured_store(settings)
-        self.threads = ThreadPoolExecutor(REQUEST_THREADS, thread_name_prefix="request")
-        self.poller = SnapshotPoller(self.engine, settings, load_secret_key(settings), self.apply_snapshot)
-        self.health = ProcessHealth(has_snapshot=lambda: self.poller.version is not None)
         self.stopping = asyncio.Event()
         self.loop: asyncio.AbstractEventLoop
 
-    def apply_snapshot(self, document: bytes, version: int) -> None:
-        """A new snapshot; called from the poller's thread."""
-        metrics.SNAPSHOT_VERSION.set(version)
-
-    async def start_serving(self) -> None:
-        """Take connections from now on."""
+    async def start(self) -> None:
+        """Begin the work; the process is ready when this returns."""
         raise NotImplementedError
 
-    async def stop_serving(self) -> None:
-        """Empty the queue of the listening socket, finish what is under way, and put everything away."""
+    async def stop(self) -> None:
+        """Finish what is under way within the grace. Reports go on meanwhile."""
         raise NotImplementedError
+
+    def close(self) -> None:
+        """Put everything away; nothing of this process runs any more."""
+
+    def health_report(self) -> HealthReport:
+        """The state at this moment."""
+        return HealthReport(ready=("the process is stopping",) if self.stopping.is_set() else ())
 
     def store_ready(self) -> None:
         """ClickHouse has its tables."""
@@ -99,16 +85,9 @@ class ChildProcess:
     async def every_second(self) -> None:
         """Upkeep before each report."""
 
-    def app_context(self) -> AppContext:
-        """What handlers of this process work with."""
-        return AppContext(
-            settings=self.settings,
-            engine=self.engine,
-            threads=self.threads,
-            health=self.health.report,
-            account_of=self.poller.account_of,
-            count=lambda site_id: count_site(self.store, site_id),
-        )
+    def set_gauges(self) -> None:
+        """Bring the metrics up to date that show a moment."""
+        metrics.RESIDENT_BYTES.set(_resident_bytes())
 
     async def run(self) -> None:
         """The whole life of the process."""
@@ -116,11 +95,7 @@ class ChildProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self.stopping.set)
         control = await ControlChannel.open(self.arguments.control)
-        self.poller.start_from_saved()
-        if self.poller.version is None:
-            await self.loop.run_in_executor(self.threads, self.poller.poll)
-        self.poller.start()
-        await self.start_serving()
+        await self.start()
         # What is here stays: no later collection needs to look at it.
         gc.collect()
         gc.freeze()
@@ -128,16 +103,13 @@ class ChildProcess:
         listening = self.loop.create_task(self._listen(control))
         reporting = self.loop.create_task(self._report(control))
         await self.stopping.wait()
-        self.health.is_stopping = True
         self._send_report(control)
-        await self.stop_serving()
+        await self.stop()
         reporting.cancel()
         listening.cancel()
         await asyncio.gather(reporting, listening, return_exceptions=True)
-        self.poller.stop()
         control.close()
-        self.threads.shutdown(wait=False, cancel_futures=True)
-        self.engine.dispose()
+        self.close()
 
     async def _listen(self, control: ControlChannel) -> None:
         async for message in control.messages():
@@ -156,33 +128,10 @@ class ChildProcess:
             await asyncio.sleep(REPORT_INTERVAL_S)
 
     def _send_report(self, control: ControlChannel) -> None:
-        if self.poller.last_success_ms:
-            metrics.SNAPSHOT_AGE_S.set(max(0.0, time.time() - self.poller.last_success_ms / 1000))
-        metrics.RESIDENT_BYTES.set(_resident_bytes())
-        report = self.health.report()
+        self.set_gauges()
+        report = self.health_report()
         families = metrics.export_families()
         control.send({"type": "report", "live": report.live, "ready": report.ready, "families": families})
-
-
-async def drain_listener(
-    loop: asyncio.AbstractEventLoop, listener: socket.socket, protocol_factory: Callable[[], asyncio.Protocol]
-) -> int:
-    """Accept what waits in the queue of a listening socket, then close it. Returns how many connections there were.
-
-    When the parent keeps the socket too (rolling restart) nothing could be lost; at the end of `serve` this process has
-    the last copy, and closing it resets what still waits.
-    """
-    accepted = 0
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except (BlockingIOError, OSError):
-            break
-        connection.setblocking(False)
-        await loop.connect_accepted_socket(protocol_factory, connection)
-        accepted += 1
-    listener.close()
-    return accepted
 
 
 def run_child(child_class: type[ChildProcess], argv: list[str]) -> int:
@@ -198,7 +147,9 @@ def run_child(child_class: type[ChildProcess], argv: list[str]) -> int:
 
         async def live() -> bool:
             try:
-                child = child_class(settings, parse_arguments(argv))
+                arguments = parse_arguments(argv)
+                start_error_tracking(settings, arguments.slot)
+                child = child_class(settings, arguments)
             except (OSError, ValueError) as error:
                 log.error("the process cannot start", extra={"reason": str(error)})
                 return False

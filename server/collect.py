@@ -33,13 +33,14 @@ from server.app import make_application
 from server.app_database import remove_watermark, store_watermark
 from server.batch_settings import BatchSettingsWatcher
 from server.batches import BatchRoutes
-from server.child import ChildArguments, ChildProcess, drain_listener, run_child
+from server.child import ChildArguments, run_child
 from server.config import HIT_ENDPOINTS, LISTEN_BACKLOG, BatchSettings, Role, Settings
 from server.data_folder import home_id
 from server.flush_metrics import FlushMetrics
 from server.flusher import Flusher
 from server.front import Front
 from server.quarantine import Quarantine
+from server.serving_child import ServingChild, drain_listener
 from server.spool import folders
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def core_batch_settings(batch: BatchSettings) -> dict[str, object]:
     return batch.model_dump(mode="json", exclude={"flush_parallelism"})
 
 
-class CollectProcess(ChildProcess):
+class CollectProcess(ServingChild):
     """See the module."""
 
     def __init__(self, settings: Settings, arguments: ChildArguments) -> None:
@@ -129,7 +130,7 @@ class CollectProcess(ChildProcess):
             self._watcher.check()
             self._watcher.start()
         # The accepting server works on a copy: the other one empties the queue at the end.
-        accepting = self.arguments.listener.dup()
+        accepting = self.listener.dup()
         self._server = await self.loop.create_server(self._front.protocol, sock=accepting, backlog=LISTEN_BACKLOG)
 
     async def stop_serving(self) -> None:
@@ -140,7 +141,7 @@ class CollectProcess(ChildProcess):
         assert self._front is not None
         self._server.close()
         self._front.is_draining = True
-        await drain_listener(self.loop, self.arguments.listener, self._front.protocol)
+        await drain_listener(self.loop, self.listener, self._front.protocol)
         await self._front.drain(grace_s * FRONT_GRACE_SHARE)
         self._collector.close()
         self._collector.complete()

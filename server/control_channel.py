@@ -1,6 +1,6 @@
 """The line between the parent process and a child: JSON objects, one per line, over a socket pair.
 
-child → parent: `{"type": "ready"}` once it takes connections, `{"type": "report", …}` every second.
+child → parent: `{"type": "ready"}` once it does its work, `{"type": "report", …}` every second.
 parent → child: `{"type": "store_ready"}` once ClickHouse has its tables, so that the flusher may start.
 
 The end of the line tells a child that its parent is gone; it then stops as on SIGTERM, and nothing is orphaned.

@@ -3,6 +3,10 @@
 `/healthz` (live): the event loop runs, which answering proves, and the flusher moves. `/readyz` (ready): the spool can
 be written and has room, and a snapshot is loaded. A stopping process is live but not ready. Each answer names what is
 wrong in words, without addresses or secrets.
+
+The worker process answers no requests, and its parent starts it again by itself: what is wrong with it is a *note* of
+the internal port's `/healthz`, beside `"ok": true`. It neither restarts a pod nor takes hits away from it; alerts and
+`footfall_worker_up` tell the operator.
 """
 
 from __future__ import annotations
@@ -20,10 +24,11 @@ REPORT_STALL_S = 10.0
 
 @dataclass(frozen=True)
 class HealthReport:
-    """What is wrong; nothing when well."""
+    """What is wrong; nothing when well. `notes` are no reason to restart anything, nor to send no requests."""
 
     live: tuple[str, ...] = ()
     ready: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -55,7 +60,7 @@ class ProcessHealth:
 
 
 def merge_reports(reports: Mapping[str, tuple[float, HealthReport]], expected: int, now_s: float) -> HealthReport:
-    """The state of all processes, from when each last reported and what it said."""
+    """The state of all serving processes, from when each last reported and what it said."""
     live: list[str] = []
     ready: list[str] = []
     for process, (reported_at_s, report) in sorted(reports.items()):
@@ -69,8 +74,19 @@ def merge_reports(reports: Mapping[str, tuple[float, HealthReport]], expected: i
     return HealthReport(tuple(live), (*live, *ready))
 
 
-def health_answer(problems: tuple[str, ...]) -> tuple[int, dict[str, object]]:
-    """Status and JSON for a probe."""
+def worker_problems(last_report: tuple[float, HealthReport] | None, now_s: float) -> tuple[str, ...]:
+    """What is wrong with the worker process, from when it last reported and what it said."""
+    if last_report is None:
+        return ("worker: not started",)
+    reported_at_s, report = last_report
+    if now_s - reported_at_s > REPORT_STALL_S:
+        return (f"worker: silent for {now_s - reported_at_s:.0f} s",)
+    return tuple(f"worker: {reason}" for reason in report.ready)
+
+
+def health_answer(problems: tuple[str, ...], notes: tuple[str, ...] = ()) -> tuple[int, dict[str, object]]:
+    """Status and JSON for a probe. Notes do not change the status."""
+    noted: dict[str, object] = {"notes": list(notes)} if notes else {}
     if problems:
-        return 503, {"ok": False, "problems": list(problems)}
-    return 200, {"ok": True}
+        return 503, {"ok": False, "problems": list(problems), **noted}
+    return 200, {"ok": True, **noted}

@@ -1,11 +1,16 @@
 """The parent process of `serve`: owns the listening sockets and keeps the processes that use them running.
 
+Beside them it keeps the worker, a process without a socket (`jobs.worker`): tasks and jobs. `footfall worker` is this
+parent with the worker alone.
+
 Invariants:
 - a listening socket is opened once and lives as long as the parent; children inherit it, so a child that ends or is
   replaced never resets a connection that waits in its queue;
 - with several processes each slot has its own socket on the port (SO_REUSEPORT): the kernel spreads connections;
 - a child that ends by itself is started again, with a growing pause when it ends soon after its start;
 - a rolling restart (SIGHUP) starts a slot's successor, waits until it takes connections, then stops the old one;
+- the worker is started when the others are ready, so that it costs them no time; whatever becomes of it does not touch
+  them, nor their readiness; one that was silent for `WORKER_SILENCE_S` is killed and started again;
 - a stop (SIGTERM, SIGINT) closes the parent's sockets first: the children then own them alone, empty their queues and
   finish; a second signal kills them.
 
@@ -32,7 +37,7 @@ from tornado.web import Application, RequestHandler
 
 from server.config import LISTEN_BACKLOG, Role, SettingError, Settings, child_environment
 from server.control_channel import ControlChannel
-from server.health import HealthReport, health_answer, merge_reports
+from server.health import REPORT_STALL_S, HealthReport, health_answer, merge_reports, worker_problems
 from server.metrics import MergedReports
 
 log = logging.getLogger(__name__)
@@ -48,32 +53,68 @@ READY_TIMEOUT_S = 60.0
 # What a child may take beyond its grace for closing files and the like, before it is killed.
 KILL_AFTER_GRACE_S = 10.0
 
+# The worker reports every second from its main thread. Compiled code that keeps the interpreter's lock, or a machine
+# that is loaded to the brim, delays that by seconds; a minute is a process that hangs.
+WORKER_SILENCE_S = 60.0
+
+# The worker does not wait longer for the others than this: jobs are due also while a port's process cannot start.
+WORKER_WAITS_S = 15.0
+
+# How often silence is looked for.
+SILENCE_LOOK_S = 1.0
+
+WORKER = "worker"
+WORKER_MODULE = "jobs.worker"
+
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(eq=False)
+class Slot:
+    """A place for one process, whichever fills it now. Its name is the label `process` of the metrics."""
+
+    name: str
+    module: str
+    listener: socket.socket | None
+    pause_s: float = 0.0
 
 
 @dataclass(eq=False)
 class Child:
     """One running process of a slot."""
 
-    slot: int
+    slot: Slot
     process: asyncio.subprocess.Process
     channel: ControlChannel
     started_at_s: float
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     is_stopping: bool = False
+    was_heard: bool = False
 
 
 class Supervisor:
-    """Runs the processes of one `serve` until it is told to stop."""
+    """Runs the processes of one `serve`, or the worker alone, until it is told to stop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        serves: bool = True,
+        worker_module: str = WORKER_MODULE,
+        worker_silence_s: float = WORKER_SILENCE_S,
+    ) -> None:
+        """`serves`: whether there are processes that take connections. Raises `SettingError` for a port."""
         self._settings = settings
-        self._sockets = open_sockets(settings)
+        self._worker_silence_s = worker_silence_s
+        self._sockets = open_sockets(settings) if serves else []
         self._internal_sockets = [_listen(settings.internal_host, settings.internal_port, "INTERNAL", shared=False)]
+        module = "server.web" if settings.role is Role.WEB else "server.collect"
+        self._serving = [Slot(str(number), module, listener) for number, listener in enumerate(self._sockets)]
+        has_worker = settings.worker_threads > 0 and (not serves or settings.role is not Role.COLLECT)
+        self._worker = Slot(WORKER, worker_module, None) if has_worker else None
         self._children: set[Child] = set()
-        self._current: dict[int, Child] = {}
-        self._reports: dict[int, tuple[float, HealthReport, list[Any]]] = {}
-        self._pauses_s = [0.0] * len(self._sockets)
+        self._current: dict[str, Child] = {}
+        self._reports: dict[str, tuple[float, HealthReport, list[Any]]] = {}
         self._watchers: set[asyncio.Task[None]] = set()
         self._store_ready = False
         self._stopping = asyncio.Event()
@@ -83,6 +124,9 @@ class Supervisor:
         self._respawns = Counter("footfall_process_respawns", "Processes started again", registry=self._registry)
         self._processes = Gauge("footfall_processes", "Processes that run", registry=self._registry)
         self._processes.set_function(lambda: len(self._children))
+        if self._worker is not None:
+            worker_up = Gauge("footfall_worker_up", "1 while the worker process reports", registry=self._registry)
+            worker_up.set_function(lambda: float(self._is_heard(WORKER)))
 
     @property
     def is_stopping(self) -> bool:
@@ -90,14 +134,16 @@ class Supervisor:
         return self._stopping.is_set()
 
     async def start(self) -> None:
-        """Start every slot's process and the internal port; returns when all take connections."""
+        """Start every slot's process and the internal port; returns when all that serve take connections."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._watch(self.rolling_restart()))
         self._internal = HTTPServer(_internal_application(self))
         self._internal.add_sockets(self._internal_sockets)
-        children = [await self._spawn(slot) for slot in range(len(self._sockets))]
+        children = [await self._spawn(slot) for slot in self._serving]
+        if self._worker is not None:
+            self._watch(self._start_worker(self._worker, children))
         waits = [asyncio.ensure_future(child.ready.wait()) for child in children]
         waits.append(asyncio.ensure_future(self._stopping.wait()))
         pending = set(waits[:-1])
@@ -147,41 +193,54 @@ class Supervisor:
     async def rolling_restart(self) -> None:
         """Replace every process by a successor, one slot after the other."""
         async with self._restarting:
-            for slot in range(len(self._sockets)):
+            for slot in [*self._serving, *filter(None, [self._worker])]:
                 if self._stopping.is_set():
                     return
-                old = self._current.get(slot)
+                old = self._current.get(slot.name)
                 successor = await self._spawn(slot)
                 try:
                     await asyncio.wait_for(successor.ready.wait(), READY_TIMEOUT_S)
                 except TimeoutError:
-                    log.error("a successor did not get ready; the old process stays", extra={"slot": slot})
+                    log.error("a successor did not get ready; the old process stays", extra={"slot": slot.name})
                     successor.is_stopping = True
                     _signal(successor, signal.SIGKILL)
                     if old is not None:
-                        self._current[slot] = old
+                        self._current[slot.name] = old
                     return
                 if old is not None:
                     self._ask_to_stop(old)
-                log.info("process replaced", extra={"slot": slot})
+                log.info("process replaced", extra={"slot": slot.name})
 
     def health(self) -> HealthReport:
-        """The state of all processes together."""
+        """The state of all processes together. With nobody to serve, readiness is the worker's."""
         now_s = time.monotonic()
-        reports = {str(slot): (at_s, report) for slot, (at_s, report, _) in self._reports.items()}
-        merged = merge_reports(reports, len(self._sockets), now_s)
+        reports = {name: (at_s, report) for name, (at_s, report, _) in self._reports.items()}
+        worker = reports.pop(WORKER, None)
+        merged = merge_reports(reports, len(self._serving), now_s)
+        notes = worker_problems(worker, now_s) if self._worker is not None else ()
+        ready = merged.ready if self._serving else notes
         if self._stopping.is_set():
-            return HealthReport(merged.live, (*merged.ready, "stopping"))
-        return merged
+            ready = (*ready, "stopping")
+        return HealthReport(merged.live, ready, notes)
 
     def metrics_page(self) -> bytes:
         """The page of `/metrics`."""
         return generate_latest(self._registry)
 
-    async def _spawn(self, slot: int) -> Child:
+    async def _start_worker(self, slot: Slot, others: list[Child]) -> None:
+        """Once the others are ready: at a start the machine's cores are theirs."""
+        waits = [asyncio.ensure_future(child.ready.wait()) for child in others]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=WORKER_WAITS_S)
+            for wait in late:
+                wait.cancel()
+        # A rolling restart may have been first.
+        if not self._stopping.is_set() and slot.name not in self._current:
+            await self._spawn(slot)
+
+    async def _spawn(self, slot: Slot) -> Child:
         ours, theirs = socket.socketpair()
-        listener = self._sockets[slot]
-        module = "server.web" if self._settings.role is Role.WEB else "server.collect"
+        descriptors = [theirs.fileno(), *([slot.listener.fileno()] if slot.listener is not None else [])]
         environment = child_environment(self._settings, os.environ)
         environment["PYTHONPATH"] = os.pathsep.join(
             [str(_PACKAGE_ROOT), *filter(None, [environment.get("PYTHONPATH")])]
@@ -190,32 +249,54 @@ class Supervisor:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                module,
-                f"--slot={slot}",
-                f"--listen-fd={listener.fileno()}",
-                f"--control-fd={theirs.fileno()}",
+                slot.module,
+                f"--slot={slot.name}",
+                *(f"--{name}-fd={number}" for name, number in zip(("control", "listen"), descriptors, strict=False)),
                 env=environment,
-                pass_fds=(listener.fileno(), theirs.fileno()),
+                pass_fds=descriptors,
                 stdin=asyncio.subprocess.DEVNULL,
                 # A terminal's Ctrl-C is for the parent, which then stops its children in order.
                 start_new_session=True,
             )
         child = Child(slot, process, await ControlChannel.open(ours), time.monotonic())
         self._children.add(child)
-        self._current[slot] = child
+        self._current[slot.name] = child
         if self._store_ready:
             child.channel.send({"type": "store_ready"})
         self._watch(self._listen_to(child))
         self._watch(self._await_end(child))
+        if slot is self._worker:
+            self._watch(self._end_when_silent(child))
         return child
 
     async def _listen_to(self, child: Child) -> None:
         async for message in child.channel.messages():
+            child.was_heard = True
             if message["type"] == "ready":
                 child.ready.set()
-            elif message["type"] == "report" and self._current.get(child.slot) is child:
+            elif message["type"] == "report" and self._current.get(child.slot.name) is child:
                 report = HealthReport(tuple(message["live"]), tuple(message["ready"]))
-                self._reports[child.slot] = (time.monotonic(), report, message["families"])
+                self._reports[child.slot.name] = (time.monotonic(), report, message["families"])
+
+    async def _end_when_silent(self, child: Child) -> None:
+        """Kill a process that does not report any more; `_await_end` then starts another."""
+        # Looks are counted instead of time: while the parent itself is held up, nobody is to blame for silence.
+        looks = 0
+        while child.process.returncode is None and not child.is_stopping and not self._stopping.is_set():
+            looks = 0 if child.was_heard else looks + 1
+            child.was_heard = False
+            if looks * SILENCE_LOOK_S >= self._worker_silence_s:
+                log.error(
+                    "a silent process is killed",
+                    extra={"slot": child.slot.name, "silent_s": round(looks * SILENCE_LOOK_S)},
+                )
+                _signal(child, signal.SIGKILL)
+                return
+            await asyncio.sleep(SILENCE_LOOK_S)
+
+    def _is_heard(self, name: str) -> bool:
+        reported = self._reports.get(name)
+        return reported is not None and time.monotonic() - reported[0] <= REPORT_STALL_S
 
     async def _await_end(self, child: Child) -> None:
         status = await child.process.wait()
@@ -223,14 +304,14 @@ class Supervisor:
         self._children.discard(child)
         if child.is_stopping or self._stopping.is_set():
             return
-        if self._current.get(child.slot) is not child:
+        if self._current.get(child.slot.name) is not child:
             return
-        self._reports.pop(child.slot, None)
+        self._reports.pop(child.slot.name, None)
         self._respawns.inc()
         lived_s = time.monotonic() - child.started_at_s
-        pause_s = self._pauses_s[child.slot] if lived_s < STEADY_AFTER_S else 0.0
-        self._pauses_s[child.slot] = min(max(pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-        log.error("a process ended and is started again", extra={"slot": child.slot, "exit_status": status})
+        pause_s = child.slot.pause_s if lived_s < STEADY_AFTER_S else 0.0
+        child.slot.pause_s = min(max(pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        log.error("a process ended and is started again", extra={"slot": child.slot.name, "exit_status": status})
         await asyncio.sleep(pause_s)
         if not self._stopping.is_set():
             await self._spawn(child.slot)
@@ -250,7 +331,7 @@ class Supervisor:
             log.error("supervision failed", exc_info=task.exception())
 
     def _families(self) -> dict[str, list[Any]]:
-        return {str(slot): families for slot, (_, _, families) in self._reports.items()}
+        return {name: families for name, (_, _, families) in self._reports.items()}
 
 
 def open_sockets(settings: Settings) -> list[socket.socket]:
@@ -310,12 +391,14 @@ class _InternalHandler(RequestHandler):
 def _internal_application(supervisor: Supervisor) -> Application:
     import orjson
 
-    def probe(problems: Callable[[HealthReport], tuple[str, ...]]) -> Callable[[], tuple[int, str, bytes]]:
-        def answer() -> tuple[int, str, bytes]:
-            status, document = health_answer(problems(supervisor.health()))
-            return status, "application/json", orjson.dumps(document)
+    def live() -> tuple[int, str, bytes]:
+        health = supervisor.health()
+        status, document = health_answer(health.live, health.notes)
+        return status, "application/json", orjson.dumps(document)
 
-        return answer
+    def ready() -> tuple[int, str, bytes]:
+        status, document = health_answer(supervisor.health().ready)
+        return status, "application/json", orjson.dumps(document)
 
     def metrics() -> tuple[int, str, bytes]:
         return 200, "text/plain; version=0.0.4; charset=utf-8", supervisor.metrics_page()
@@ -323,8 +406,8 @@ def _internal_application(supervisor: Supervisor) -> Application:
     return Application(
         [
             (r"/metrics", _InternalHandler, {"answer": metrics}),
-            (r"/healthz", _InternalHandler, {"answer": probe(lambda report: report.live)}),
-            (r"/readyz", _InternalHandler, {"answer": probe(lambda report: report.ready)}),
+            (r"/healthz", _InternalHandler, {"answer": live}),
+            (r"/readyz", _InternalHandler, {"answer": ready}),
         ],
         log_function=lambda handler: None,
     )

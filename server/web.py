@@ -11,19 +11,23 @@ import sys
 from tornado.httpserver import HTTPServer
 
 from server.app import make_application
-from server.child import ChildProcess, run_child
+from server.behind_proxies import BehindProxies
+from server.child import run_child
+from server.serving_child import ServingChild
 
 # Tornado's default is an hour; nginx's `keepalive_timeout` is this.
 IDLE_TIMEOUT_S = 75
 
 
-class WebProcess(ChildProcess):
+class WebProcess(ServingChild):
     """See the module."""
 
     async def start_serving(self) -> None:
         """Take connections."""
-        self._server = HTTPServer(make_application(self.app_context()), idle_connection_timeout=IDLE_TIMEOUT_S)
-        self._server.add_socket(self.arguments.listener)
+        self._server = HTTPServer(
+            BehindProxies(make_application(self.app_context()), self.settings), idle_connection_timeout=IDLE_TIMEOUT_S
+        )
+        self._server.add_socket(self.listener)
 
     async def stop_serving(self) -> None:
         """Finish open requests within the grace."""

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from server.health import FLUSHER_STALL_S, REPORT_STALL_S, HealthReport, ProcessHealth, health_answer, merge_reports
+from server.health import (
+    FLUSHER_STALL_S,
+    REPORT_STALL_S,
+    HealthReport,
+    ProcessHealth,
+    health_answer,
+    merge_reports,
+    worker_problems,
+)
 
 
 def test_a_well_process_is_live_and_ready() -> None:
@@ -51,3 +59,16 @@ def test_a_missing_process_is_not_ready() -> None:
 def test_the_answer_is_503_with_reasons() -> None:
     assert health_answer(()) == (200, {"ok": True})
     assert health_answer(("why",)) == (503, {"ok": False, "problems": ["why"]})
+
+
+def test_the_worker_is_described_by_what_it_last_said() -> None:
+    assert worker_problems(None, 100.0) == ("worker: not started",)
+    assert worker_problems((95.0, HealthReport()), 100.0) == ()
+    assert worker_problems((95.0, HealthReport(ready=("no database",))), 100.0) == ("worker: no database",)
+    silent = worker_problems((100.0 - REPORT_STALL_S - 1, HealthReport(ready=("no database",))), 100.0)
+    assert silent == ("worker: silent for 11 s",)
+
+
+def test_notes_change_no_status() -> None:
+    assert health_answer((), ("worker: not started",)) == (200, {"ok": True, "notes": ["worker: not started"]})
+    assert health_answer(("why",), ("note",)) == (503, {"ok": False, "problems": ["why"], "notes": ["note"]})

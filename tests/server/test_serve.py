@@ -19,10 +19,12 @@ from typing import Any
 import psutil
 import pytest
 
+from jobs import state
+from jobs.job import Shard
 from server.app_database import minimum_watermark, open_app_database
 from server.clickhouse_url import ClickHouseAddress
 from server.config import load_settings
-from server.models import Watermark
+from server.models import JobRun, Watermark
 from tests.server.front_host import Answer, Reader, hit
 from tests.services.clickhouse import fresh_database
 from tests.services.footfall import FootfallServer, running_footfall
@@ -420,3 +422,90 @@ def test_a_start_while_the_app_database_is_away_uses_the_saved_snapshot(tmp_path
         wait_until(lambda: metric(server, 'footfall_hits_total{outcome="accepted"') == 5)
     finally:
         server.stop()
+
+
+def worker_of(server: FootfallServer) -> psutil.Process | None:
+    assert server._process is not None
+    for child in psutil.Process(server._process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "jobs.worker" in child.cmdline():
+                return child
+    return None
+
+
+def notes(server: FootfallServer) -> list[str]:
+    status, body, _ = ask(server.internal_port, "GET", "/healthz")
+    assert status == 200, body
+    found: list[str] = json.loads(body).get("notes", [])
+    return found
+
+
+def job_outcomes(engine: Any, job: str) -> list[str]:
+    from sqlalchemy import select
+
+    with engine.connect() as connection:
+        return list(connection.execute(select(JobRun.outcome).where(JobRun.job == job)).scalars())
+
+
+def test_jobs_run_beside_the_other_processes_and_outlive_their_worker(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path / "data")
+    with running_footfall(tmp_path / "data") as server:
+        wait_until(lambda: notes(server) == [])
+        engine = open_app_database(settings)
+        seen = state.read_standing(engine, "audit", Shard())
+        assert seen is not None, "a fresh installation knows its jobs"
+        assert job_outcomes(engine, "audit") == [], "nothing is due for the time before"
+        # As if the worker had not run for two hours: the next one's first look finds it.
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE job_states SET settled_until_ms = settled_until_ms - 7200000")
+        first = worker_of(server)
+        assert first is not None
+        first.kill()
+        wait_until(lambda: worker_of(server) not in (None, first))
+        wait_until(lambda: "succeeded" in job_outcomes(engine, "audit"), 30)
+        assert ask(server.port, "GET", "/readyz")[0] == 200
+        assert metric(server, "footfall_process_respawns_total") == 1
+        assert metric(server, "footfall_worker_up") == 1
+        counted = 'footfall_job_runs_total{job="audit",outcome="succeeded",process="worker"'
+        wait_until(lambda: metric(server, counted) == 1)
+        engine.dispose()
+        assert server.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_does_not_work_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    """Frozen: it is a note of the internal port's health, and no reason to restart or to send no requests."""
+    with running_footfall(tmp_path / "data", clickhouse_url=NO_CLICKHOUSE, stop_grace_s="1") as server:
+        wait_until(lambda: notes(server) == [])
+        worker = worker_of(server)
+        assert worker is not None
+        worker.suspend()
+        wait_until(lambda: any(note.startswith("worker: silent for") for note in notes(server)))
+        for port in (server.port, server.internal_port):
+            assert ask(port, "GET", "/readyz")[0] == 200
+            assert ask(port, "GET", "/healthz")[0] == 200
+        assert metric(server, "footfall_worker_up") == 0
+        assert {answer.status for answer in send_hits(server.port, 5)} == {202}
+        worker.resume()
+        wait_until(lambda: notes(server) == [])
+
+
+def test_a_rolling_restart_replaces_the_worker_too(tmp_path: Path) -> None:
+    with running_footfall(tmp_path / "data", clickhouse_url=NO_CLICKHOUSE, stop_grace_s="1") as server:
+        wait_until(lambda: notes(server) == [])
+        first = worker_of(server)
+        assert first is not None
+        server.reload()
+        wait_until(lambda: not first.is_running() and worker_of(server) is not None)
+        wait_until(lambda: notes(server) == [])
+        assert metric(server, "footfall_process_respawns_total") == 0
+
+
+@pytest.mark.parametrize("settings", [{"worker_threads": "0"}, {"role": "collect"}])
+def test_no_worker_runs_where_none_is_wanted(tmp_path: Path, settings: dict[str, str]) -> None:
+    given = {"clickhouse_url": NO_CLICKHOUSE, "stop_grace_s": "1", **settings}
+    with running_footfall(tmp_path / "data", **given) as server:
+        time.sleep(0.5)
+        assert worker_of(server) is None
+        assert notes(server) == []
+        assert "footfall_worker_up" not in ask(server.internal_port, "GET", "/metrics")[1].decode()

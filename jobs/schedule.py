@@ -1,0 +1,41 @@
+"""The job table.
+
+Schedules are cron expressions in UTC, of five fields as Kubernetes takes them. Their minutes differ so that jobs do not
+all begin at once.
+"""
+
+from __future__ import annotations
+
+from jobs import audit, salts, tidy
+from jobs.job import CatchUp, Job
+
+JOBS: tuple[Job, ...] = (
+    Job(
+        name="salts",
+        schedule="3 * * * *",
+        function=salts.run,
+        deadline_s=60,
+        monitor="footfall-salts",
+        catch_up=CatchUp.LATEST,
+        late_after_s=900,
+    ),
+    Job(
+        name="audit",
+        schedule="41 * * * *",
+        function=audit.run,
+        deadline_s=900,
+        monitor="footfall-audit",
+        catch_up=CatchUp.LATEST,
+        late_after_s=1800,
+    ),
+    Job(
+        name="tidy",
+        schedule="23 3 * * *",
+        function=tidy.run,
+        deadline_s=1800,
+        monitor="footfall-tidy",
+        catch_up=CatchUp.LATEST,
+        late_after_s=3600,
+    ),
+)
+"""Every job there is."""

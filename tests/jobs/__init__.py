@@ -1,0 +1,1 @@
+"""Tests of the job table, its runner and the worker process."""
