@@ -7,6 +7,7 @@ and the path only, and a handler's traceback carries no request. Further keys ar
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 import traceback
@@ -14,8 +15,14 @@ from typing import TextIO
 
 import orjson
 
+from server.request_context import REQUEST_ID
+
 # What a LogRecord always has: everything else came in with `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+# PostgreSQL quotes the row that a statement failed on, mail addresses and all.
+_QUOTED_ROW = re.compile(r"(?m)^DETAIL: .*\n?")
 
 
 class JsonFormatter(logging.Formatter):
@@ -31,10 +38,13 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "process": record.process,
         }
+        if request_id := REQUEST_ID.get():
+            line["request_id"] = request_id
         line.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
-            line["trace"] = "".join(traceback.format_exception(*record.exc_info))
+            trace = "".join(traceback.format_exception(*record.exc_info))
+            line["trace"] = _QUOTED_ROW.sub("", trace)
         return orjson.dumps(line, default=str).decode()
 
 
