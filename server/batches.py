@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import time
 from typing import Any
 
 import orjson
@@ -28,13 +27,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tornado.web import HTTPError
 
 from rust_ext import Collector
-from server.app import AppContext, BaseHandler
+from server.accounts.access import key
 from server.app_database import writing
-from server.models import BatchClaim
+from server.clock import DAY_MS, now_ms
+from server.handler import AppContext, BaseHandler
+from server.models import BatchClaim, Scope
 
 log = logging.getLogger(__name__)
 
-CLAIM_LIFE_MS = 24 * 3600 * 1000
+CLAIM_LIFE_MS = DAY_MS
 
 # Stripe's limit for the same header.
 MAX_KEY_CHARS = 255
@@ -132,6 +133,8 @@ def _status_of(report: bytes, is_logged: bool) -> int:
 class BatchHandler(BaseHandler):
     """See the module."""
 
+    access = key(Scope.EVENTS_WRITE)
+
     def initialize(self, app_context: AppContext, batches: BatchRoutes | None = None) -> None:
         """`batches` is the process's."""
         super().initialize(app_context)
@@ -140,23 +143,23 @@ class BatchHandler(BaseHandler):
 
     async def post(self) -> None:
         """Take one batch."""
-        account_id = self.require_account()
+        account_id = self.key_account_id
+        assert account_id is not None
         body = self.request.body
         if len(body) > MAX_BODY_BYTES:
             raise HTTPError(413, f"A batch may have {MAX_BODY_BYTES} bytes.")
-        key = self.request.headers.get("Idempotency-Key", "")
-        if len(key) > MAX_KEY_CHARS:
+        idempotency_key = self.request.headers.get("Idempotency-Key", "")
+        if len(idempotency_key) > MAX_KEY_CHARS:
             raise HTTPError(400, f"An Idempotency-Key may have {MAX_KEY_CHARS} characters.")
-        address = self.request.remote_ip or "0.0.0.0"
-        if not key:
+        address = self.request.remote_ip or "0.0.0.0"  # noqa: S104 - an unknown client, nothing to bind to
+        if not idempotency_key:
             self._answer(*await self._batches.append(body, account_id, address))
             return
-        key_hash = hashlib.sha256(key.encode()).hexdigest()
+        key_hash = hashlib.sha256(idempotency_key.encode()).hexdigest()
         body_hash = hashlib.sha256(body).hexdigest()
         engine = self._batches.engine
-        now_ms = time.time_ns() // 1_000_000
         try:
-            stored = await self.in_thread(claim_batch, engine, account_id, key_hash, body_hash, now_ms)
+            stored = await self.in_thread(claim_batch, engine, account_id, key_hash, body_hash, now_ms())
         except BatchConflict as conflict:
             raise HTTPError(conflict.status, conflict.message) from None
         if stored is not None:

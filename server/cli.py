@@ -24,6 +24,9 @@ LAZY_COMMANDS = {
     "audit": ("server.cli_store", "audit_command"),
     "spool": ("server.cli_store", "spool_group"),
     "replay": ("server.cli_replay", "replay_command"),
+    "users": ("server.cli_users", "users_group"),
+    "jobs": ("jobs.commands", "jobs_group"),
+    "worker": ("jobs.commands", "worker_command"),
 }
 
 

@@ -11,20 +11,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.accounts.keys import keep_api_key
+from server.accounts.users import first_run_link, make_first_run_token
 from server.app_database import migrate_app_database, open_app_database
+from server.clock import now_ms
 from server.config import PREFIX, SettingError, Settings, masked
 from server.data_folder import local_key, prepare_data_folder
 from server.embedded import EmbeddedClickHouse, EmbeddedUnavailable, find_engine, home_folder
 from server.retry import Backoff
 from server.salts import keep_salts
-from server.sites import add_site, list_sites, store_api_key
+from server.sites import FIRST_ACCOUNT_ID, add_site, list_sites
 from server.snapshot import SAVED_NAME
 from server.snippet import read_line, send_line, snippet
 from server.store import configured_store
@@ -55,16 +58,25 @@ def serve(settings: Settings) -> int:
         preparer.stop()
 
 
-def prepare_app_database(settings: Settings) -> str:
-    """Migrate, make the first site with its salts and key; the domain to show. Raises `SettingError`."""
+@dataclass(frozen=True)
+class Prepared:
+    """What a person is shown: a site's domain, and the link that makes the owner while there is nobody."""
+
+    domain: str
+    first_run_link: str | None
+
+
+def prepare_app_database(settings: Settings) -> Prepared:
+    """Migrate, make the first site with its salts and key. Raises `SettingError`."""
     engine = open_app_database(settings)
     try:
         migrate_app_database(settings, engine)
         sites = list_sites(engine)
         if not sites:
             sites = [add_site(engine, settings.first_site_domain)]
-        store_api_key(engine, local_key(settings), "first start")
-        keep_salts(engine, time.time_ns() // 1_000_000)
+        keep_api_key(engine, local_key(settings), "first start", FIRST_ACCOUNT_ID)
+        keep_salts(engine, now_ms())
+        token = make_first_run_token(engine, now_ms())
     except SQLAlchemyError as error:
         value = masked("app_database_url", settings.app_database_url)
         expected = f"a database that answers ({_first_line(error)})"
@@ -72,7 +84,8 @@ def prepare_app_database(settings: Settings) -> str:
     finally:
         engine.dispose()
     domains = [site.domain for site in sites]
-    return settings.first_site_domain if settings.first_site_domain in domains else domains[0]
+    domain = settings.first_site_domain if settings.first_site_domain in domains else domains[0]
+    return Prepared(domain, None if token is None else first_run_link(settings, token))
 
 
 class StorePreparer(threading.Thread):
@@ -131,46 +144,59 @@ async def _run(settings: Settings, supervisor: Supervisor, preparer: StorePrepar
 
     preparer.when_ready = when_ready
     preparer.start()
-    domain = settings.first_site_domain
-    preparing: asyncio.Task[str] | None = None
     if (settings.data_dir / SAVED_NAME).exists():
         preparing = loop.create_task(_prepare_when_there(settings))
     else:
-        domain = await asyncio.to_thread(prepare_app_database, settings)
+        # A first start has nothing to work with yet: what is wrong is said, instead of waited for.
+        preparing = loop.create_task(_prepare(settings))
+        await preparing
     await supervisor.start()
-    if preparing is not None and preparing.done():
-        domain = preparing.result()
     if not supervisor.is_stopping:
-        click.echo(banner(settings, domain), err=True)
+        click.echo(banner(settings), err=True)
+        preparing.add_done_callback(partial(_say_what_is_next, settings))
     await supervisor.run_until_stopped()
-    if preparing is not None:
-        preparing.cancel()
+    preparing.cancel()
     return 0
 
 
-async def _prepare_when_there(settings: Settings) -> str:
+def _say_what_is_next(settings: Settings, preparing: asyncio.Task[Prepared]) -> None:
+    if not preparing.cancelled() and preparing.exception() is None:
+        click.echo(next_steps(settings, preparing.result()), err=True)
+
+
+async def _prepare(settings: Settings) -> Prepared:
+    return await asyncio.to_thread(prepare_app_database, settings)
+
+
+async def _prepare_when_there(settings: Settings) -> Prepared:
     """Prepare the app database as soon as it answers."""
     while True:
         try:
-            return await asyncio.to_thread(prepare_app_database, settings)
+            return await _prepare(settings)
         except SettingError as error:
             log.warning("the app database is away; the saved snapshot is used", extra={"reason": str(error)})
             await asyncio.sleep(APP_DATABASE_RETRY_S)
 
 
-def banner(settings: Settings, domain: str) -> str:
+def banner(settings: Settings) -> str:
     """What a person reads once the server runs. The JSON log is on standard output, this on standard error."""
+    return f"\n  Footfall takes hits on http://{settings.host}:{settings.port}.\n"
+
+
+def next_steps(settings: Settings, prepared: Prepared) -> str:
+    """What a person reads once the app database is there."""
+    owner = []
+    if prepared.first_run_link is not None:
+        owner = ["  Make the owner's account (the link works once):", f"    {prepared.first_run_link}"]
     return "\n".join(
         [
-            "",
-            f"  Footfall takes hits on http://{settings.host}:{settings.port}.",
-            "",
-            f"  The snippet for {domain}, before </head>:",
-            f"    {snippet(settings, domain)}",
+            *owner,
+            f"  The snippet for {prepared.domain}, before </head>:",
+            f"    {snippet(settings, prepared.domain)}",
             "  Send a hit:",
-            f"    {send_line(settings, domain)}",
+            f"    {send_line(settings, prepared.domain)}",
             "  Read it back:",
-            f"    {read_line(settings, domain)}",
+            f"    {read_line(settings, prepared.domain)}",
             "",
         ]
     )

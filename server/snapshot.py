@@ -30,7 +30,9 @@ import orjson
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.accounts.keys import note_key_uses
 from server.app_database import read_version, reading
+from server.clock import now_ms
 from server.config import Settings
 from server.models import ApiKey, Salt, Site
 from server.salts import is_kept, keep_salts
@@ -56,6 +58,21 @@ SAVED_NAME = "snapshot.json"
 CHANNEL = "footfall:snapshot"
 
 _SEALED_FOR = "saved salts"
+
+
+# What keys could do in snapshots that were saved before keys had scopes.
+_EARLIER_SCOPES = ("events:write", "stats:read")
+
+# How often it is kept when a key was used.
+KEY_USES_INTERVAL_S = 60.0
+
+
+@dataclass(frozen=True)
+class KeyHolder:
+    """Whose an API key is, and what it may do."""
+
+    account_id: int
+    scopes: frozenset[str]
 
 
 class SavedSnapshotError(Exception):
@@ -98,7 +115,7 @@ def read_source(engine: Engine) -> SnapshotSource:
                 }
                 for site in sites
             ),
-            api_keys=tuple({"hash": key.key_hash, "account_id": key.account_id} for key in keys),
+            api_keys=tuple({"hash": key.key_hash, "account_id": key.account_id, "scopes": key.scopes} for key in keys),
             salts={row.date: row.salt.hex() for row in salts},
         )
 
@@ -208,7 +225,9 @@ class SnapshotPoller(threading.Thread):
         self._apply = apply
         self._path = settings.data_dir / SAVED_NAME
         self._source: SnapshotSource | None = None
-        self._accounts: dict[str, int] = {}
+        self._key_holders: dict[str, KeyHolder] = {}
+        self._key_uses: dict[str, int] = {}
+        self._key_uses_due_s = 0.0
         self._rendered_at_s = 0.0
         self._salts_due_s = 0.0
         self._stopping = threading.Event()
@@ -221,14 +240,17 @@ class SnapshotPoller(threading.Thread):
         """The version in force, once there is one."""
         return None if self._source is None else self._source.version
 
-    def account_of(self, key_hash: str) -> int | None:
-        """The account of an API key, by the key's hash. For any thread."""
-        return self._accounts.get(key_hash)
+    def key_holder(self, key_hash: str) -> KeyHolder | None:
+        """Whose key this is, by its hash; that it was used is kept. For any thread."""
+        holder = self._key_holders.get(key_hash)
+        if holder is not None:
+            self._key_uses[key_hash] = now_ms()
+        return holder
 
     def start_from_saved(self) -> bool:
         """Apply the saved copy at once, before the thread starts. True when there was one."""
         try:
-            source = load_source(self._path, self._secret_key, _now_ms())
+            source = load_source(self._path, self._secret_key, now_ms())
         except SavedSnapshotError as error:
             log.warning("the saved snapshot is not used", extra={"reason": str(error)})
             return False
@@ -239,16 +261,17 @@ class SnapshotPoller(threading.Thread):
 
     def poll(self) -> None:
         """One look at the app database: applies and saves what changed. Never raises for a store that is away."""
-        now_ms = _now_ms()
+        at_ms = now_ms()
         try:
             if time.monotonic() >= self._salts_due_s:
-                keep_salts(self._engine, now_ms)
+                keep_salts(self._engine, at_ms)
                 self._salts_due_s = time.monotonic() + SALT_INTERVAL_S
             with reading(self._engine) as session:
                 version = read_version(session)
             if self._source is None or version != self._source.version:
                 self._put_in_force(read_source(self._engine), save=True)
-            self.last_success_ms = now_ms
+            self._keep_key_uses()
+            self.last_success_ms = at_ms
             self.failures = 0
         except SQLAlchemyError as error:
             self.failures += 1
@@ -268,21 +291,35 @@ class SnapshotPoller(threading.Thread):
             self._wake.wait(POLL_INTERVAL_S)
             self._wake.clear()
 
+    def look(self) -> None:
+        """Poll now instead of within the second."""
+        self._wake.set()
+
     def stop(self) -> None:
         """End the thread soon."""
         self._stopping.set()
         self._wake.set()
 
+    def _keep_key_uses(self) -> None:
+        if not self._key_uses or time.monotonic() < self._key_uses_due_s:
+            return
+        uses, self._key_uses = self._key_uses, {}
+        self._key_uses_due_s = time.monotonic() + KEY_USES_INTERVAL_S
+        note_key_uses(self._engine, uses)
+
     def _put_in_force(self, source: SnapshotSource, *, save: bool) -> None:
-        now_ms = _now_ms()
-        document = render(source, self._settings, now_ms)
+        at_ms = now_ms()
+        document = render(source, self._settings, at_ms)
         if save:
             try:
-                save_source(source, self._path, self._secret_key, now_ms)
+                save_source(source, self._path, self._secret_key, at_ms)
             except OSError as error:
                 log.error("the snapshot could not be saved", extra={"reason": str(error)})
         self._source = source
-        self._accounts = {key["hash"]: int(key["account_id"]) for key in source.api_keys}
+        self._key_holders = {
+            key["hash"]: KeyHolder(int(key["account_id"]), frozenset(key.get("scopes", _EARLIER_SCOPES)))
+            for key in source.api_keys
+        }
         self._rendered_at_s = time.monotonic()
         self._apply(document, source.version)
 
@@ -301,7 +338,3 @@ class SnapshotPoller(threading.Thread):
             except (redis.RedisError, OSError) as error:
                 log.warning("Redis is away; changes are polled", extra={"reason": type(error).__name__})
                 self._stopping.wait(POLL_INTERVAL_S)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -13,12 +13,13 @@ import redis
 from sqlalchemy import Engine
 
 from rust_ext import Collector
+from server.accounts.keys import keep_api_key, key_hash
 from server.app_database import migrate_app_database, open_app_database
 from server.collect import RULES_PATH
 from server.config import Settings, load_settings
 from server.data_folder import load_secret_key, prepare_data_folder
 from server.salts import keep_salts
-from server.sites import add_site, key_hash, store_api_key
+from server.sites import add_site
 from server.snapshot import (
     CHANNEL,
     SAVED_NAME,
@@ -65,7 +66,7 @@ def source(**changes: object) -> SnapshotSource:
 
 def test_the_core_takes_what_is_rendered(engine: Engine, settings: Settings, tmp_path: Path) -> None:
     add_site(engine, "example.com", "Europe/Berlin")
-    store_api_key(engine, "ff_key", "test")
+    keep_api_key(engine, "ff_key", "test", 1)
     keep_salts(engine, NOON_MS)
     collector = Collector(rules_path=str(RULES_PATH), spool_folder=str(tmp_path / "spool"))
     document = render(read_source(engine), settings, NOON_MS)
@@ -135,11 +136,14 @@ def test_a_copy_that_cannot_be_used_is_told(tmp_path: Path) -> None:
 
 def test_a_start_without_the_app_database_uses_the_copy(engine: Engine, settings: Settings) -> None:
     add_site(engine, "example.com")
-    store_api_key(engine, "ff_key", "test")
+    keep_api_key(engine, "ff_key", "test", 1)
     first = SnapshotPoller(engine, settings, load_secret_key(settings), lambda document, version: None)
     assert not first.start_from_saved()
     first.poll()
-    assert first.account_of(key_hash("ff_key")) == 1
+    holder = first.key_holder(key_hash("ff_key"))
+    assert holder is not None
+    assert (holder.account_id, "stats:read" in holder.scopes) == (1, True)
+    assert first.key_holder(key_hash("ff_other")) is None
     away = open_app_database(
         load_settings(data_dir=settings.data_dir, app_database_url="postgresql://127.0.0.1:1/none")
     )

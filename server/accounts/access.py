@@ -1,0 +1,62 @@
+"""What a route asks of its caller. There is no default: the application refuses a handler without a declaration.
+
+| declaration | who gets in | who else gets what |
+|---|---|---|
+| `PUBLIC` | anybody | – |
+| `SIGNED_IN` | whoever is logged in | pages: to the login page; API: 401 |
+| `member(role)` | members of the path's account, at least this role | strangers 404, members of a lesser role 403 |
+| `STAFF` | staff who showed a second factor within 12 h | staff without one 403, or asked for a code; others 404 |
+| `key(scope)` | API keys of this scope | 401 without a key, 403 without the scope |
+
+The path says which account: its group `account_id`, or the account of its group `domain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from server.models import MemberRole, Scope
+
+
+class Caller(Enum):
+    """The kinds of callers that a route may be for."""
+
+    ANYBODY = auto()
+    SIGNED_IN = auto()
+    MEMBER = auto()
+    STAFF = auto()
+    KEY = auto()
+
+
+@dataclass(frozen=True)
+class Access:
+    """One declaration."""
+
+    caller: Caller
+    role: MemberRole | None = None
+    scope: Scope | None = None
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, [self.caller.name.lower(), self.role, self.scope]))
+
+
+PUBLIC = Access(Caller.ANYBODY)
+SIGNED_IN = Access(Caller.SIGNED_IN)
+STAFF = Access(Caller.STAFF)
+
+
+def member(role: MemberRole) -> Access:
+    """Members with at least this role."""
+    return Access(Caller.MEMBER, role=role)
+
+
+def by_method(**accesses: Access) -> Mapping[str, Access]:
+    """Another declaration for each method, such as `GET=…, POST=…`; other methods are answered 405."""
+    return accesses
+
+
+def key(scope: Scope) -> Access:
+    """API keys of this scope."""
+    return Access(Caller.KEY, scope=scope)

@@ -1,0 +1,155 @@
+"""Logins: a random token in a cookie, its hash in `login_sessions`.
+
+A login ends by logging out, by being revoked, `session_idle_days` after its last visit, `session_max_days` after its
+start, and with its user. Staff powers need a second factor no older than `STAFF_FRESH_MS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, delete, select, update
+from sqlalchemy.orm import Session
+
+from server.accounts.devices import Device
+from server.accounts.tokens import new_secret, secret_hash
+from server.app_database import reading, writing
+from server.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from server.config import Settings
+from server.models import Account, KnownDevice, LoginSession, MemberRole, Membership, User
+
+STAFF_FRESH_MS = 12 * HOUR_MS
+
+# How exactly `seen_at_ms` is kept: not every page view is worth a write.
+SEEN_EVERY_MS = 5 * MINUTE_MS
+
+
+@dataclass(frozen=True)
+class AccountPlace:
+    """An account that a person belongs to, and as what."""
+
+    account_id: int
+    name: str
+    role: MemberRole
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who is signed in, on which login, and where they belong."""
+
+    user_id: int
+    email: str
+    name: str
+    is_staff: bool
+    has_two_factor: bool
+    session_id: int
+    second_factor_at_ms: int | None
+    places: tuple[AccountPlace, ...]
+
+    def place(self, account_id: int) -> AccountPlace | None:
+        """The person's place in an account."""
+        return next((place for place in self.places if place.account_id == account_id), None)
+
+    def has_staff_powers(self, now_ms: int) -> bool:
+        """Whether staff's pages open: staff, with a second factor shown lately."""
+        shown_at_ms = self.second_factor_at_ms
+        return (
+            self.is_staff and self.has_two_factor and shown_at_ms is not None and now_ms - shown_at_ms < STAFF_FRESH_MS
+        )
+
+
+def start_login(session: Session, user_id: int, device: Device, now_ms: int, *, second_factor: bool) -> str:
+    """A new login; returns the cookie's token, which cannot be seen again."""
+    token = new_secret()
+    session.add(
+        LoginSession(
+            token_hash=secret_hash(token),
+            user_id=user_id,
+            device=device.text,
+            country=device.country,
+            created_at_ms=now_ms,
+            seen_at_ms=now_ms,
+            second_factor_at_ms=now_ms if second_factor else None,
+        )
+    )
+    return token
+
+
+def find_login(engine: Engine, settings: Settings, token: str, now_ms: int) -> Login | None:
+    """The login of a cookie's token; None when it has ended."""
+    with reading(engine) as session:
+        found = session.execute(
+            select(LoginSession, User)
+            .join(User, User.user_id == LoginSession.user_id)
+            .where((LoginSession.token_hash == secret_hash(token)) & (User.state == "active"))
+        ).one_or_none()
+        if found is None:
+            return None
+        row, user = found
+        if now_ms - row.seen_at_ms > settings.session_idle_days * DAY_MS:
+            return None
+        if now_ms - row.created_at_ms > settings.session_max_days * DAY_MS:
+            return None
+        places = session.execute(
+            select(Account.account_id, Account.name, Membership.role)
+            .join(Membership, Membership.account_id == Account.account_id)
+            .where((Membership.user_id == user.user_id) & (Account.state != "deleted"))
+            .order_by(Account.name, Account.account_id)
+        ).all()
+    if now_ms - row.seen_at_ms > SEEN_EVERY_MS:
+        with writing(engine) as session:
+            ours = LoginSession.session_id == row.session_id
+            session.execute(update(LoginSession).where(ours).values(seen_at_ms=now_ms))
+    return Login(
+        user_id=user.user_id,
+        email=user.email,
+        name=user.name,
+        is_staff=user.is_staff,
+        has_two_factor=user.totp_enabled_at_ms is not None,
+        session_id=row.session_id,
+        second_factor_at_ms=row.second_factor_at_ms,
+        places=tuple(AccountPlace(number, name, MemberRole(role)) for number, name, role in places),
+    )
+
+
+def list_logins(session: Session, user_id: int) -> Sequence[LoginSession]:
+    """A user's logins, the latest seen first."""
+    theirs = select(LoginSession).where(LoginSession.user_id == user_id)
+    return (
+        session.execute(theirs.order_by(LoginSession.seen_at_ms.desc(), LoginSession.session_id.desc())).scalars().all()
+    )
+
+
+def end_login(session: Session, user_id: int, session_id: int) -> bool:
+    """End one login of a user; False when it has ended already or is another's."""
+    theirs = (LoginSession.user_id == user_id) & (LoginSession.session_id == session_id)
+    ended = delete(LoginSession).where(theirs).returning(LoginSession.session_id)
+    return session.execute(ended).scalar() is not None
+
+
+def end_logins(session: Session, user_id: int, *, but: int | None = None) -> int:
+    """End all logins of a user, `but` the one named. Returns how many."""
+    theirs = LoginSession.user_id == user_id
+    if but is not None:
+        theirs &= LoginSession.session_id != but
+    return len(session.execute(delete(LoginSession).where(theirs).returning(LoginSession.session_id)).all())
+
+
+def confirm_second_factor(session: Session, session_id: int, now_ms: int) -> None:
+    """The login has shown its second factor now."""
+    ours = LoginSession.session_id == session_id
+    session.execute(update(LoginSession).where(ours).values(second_factor_at_ms=now_ms))
+
+
+def is_known_device(session: Session, user_id: int, device_secret: str | None, now_ms: int) -> tuple[bool, str]:
+    """Whether the user has logged in from the browser with this cookie before, and the cookie it should have now."""
+    if device_secret:
+        row = session.get(KnownDevice, (user_id, secret_hash(device_secret)))
+        if row is not None:
+            row.seen_at_ms = now_ms
+            return True, device_secret
+    # A browser that several people use keeps its cookie: it is known to each of them by itself.
+    kept = device_secret or new_secret()
+    session.add(KnownDevice(user_id=user_id, device_hash=secret_hash(kept), seen_at_ms=now_ms))
+    return False, kept

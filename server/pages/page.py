@@ -1,0 +1,102 @@
+"""A page with forms: values, errors at fields, and what to say after a redirect."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from urllib.parse import urlencode
+
+from sqlalchemy.exc import SQLAlchemyError
+from tornado.web import UIModule
+
+from server.accounts.errors import FormError
+from server.handler import BaseHandler
+
+log = logging.getLogger(__name__)
+
+# What a page says after a form was carried out; the URL names the line, so no text of a stranger is ever shown.
+DONE = {
+    "logged-out": "You are logged out.",
+    "name": "Your name is changed.",
+    "email-asked": "We sent a link to the new address. It stays as it is until you open that link.",
+    "email": "Your mail address is changed.",
+    "password": "Your password is changed, and your other logins are ended.",
+    "reset": "Your password is changed. Log in with it.",
+    "two-factor-off": "Two-factor authentication is off.",
+    "notices": "Your choice is kept.",
+    "session": "That login is ended.",
+    "sessions": "All your other logins are ended.",
+    "invited": "The invitation is on its way.",
+    "invitation": "The invitation is taken back.",
+    "role": "The role is changed.",
+    "removed": "That person is no member any more.",
+    "left": "You have left the account.",
+    "owner": "The account has a new owner who answers for its plan.",
+    "renamed": "The account is renamed.",
+    "joined": "Welcome to the team.",
+    "key": "That key is ended.",
+    "test-mail": "The test mail is on its way.",
+}
+
+
+class PageHandler(BaseHandler):
+    """The base of handlers that show a page."""
+
+    template: str
+
+    async def prepare(self) -> None:
+        """Let in whom `access` names; pages for anybody know who is signed in as well."""
+        await super().prepare()
+        await self.look_for_login()
+
+    async def look_for_login(self) -> None:
+        """For the page's frame alone: while the app database is away it is that of a stranger."""
+        try:
+            await self.find_login()
+        except SQLAlchemyError as error:
+            log.warning("a login could not be looked up", extra={"reason": type(error).__name__})
+
+    def form(self, *names: str) -> dict[str, str]:
+        """The form's fields as sent; a field that is missing is empty."""
+        return {name: self.get_body_argument(name, "", strip=name not in ("password", "current")) for name in names}
+
+    def show(self, template: str = "", *, status: int = 200, error: FormError | None = None, **values: Any) -> None:
+        """Render a template. `error` is shown at its field, with status 400 unless another is given."""
+        if error is not None and status == 200:
+            status = 400
+        self.set_status(status)
+        done = DONE.get(self.get_query_argument("done", ""), "")
+        self.render(template or self.template, error=error, done=done, **values)
+
+    def done(self, path: str, what: str) -> None:
+        """Lead on to a page that says what was done."""
+        self.redirect(f"{path}?{urlencode({'done': what})}", status=303)
+
+    @property
+    def next_path(self) -> str:
+        """Where to go after logging in: a path of this server, whatever a link says."""
+        path = self.get_argument("next", "")
+        is_ours = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+        return path if is_ours else "/sites"
+
+
+class Field(UIModule):
+    """A label, an input, a hint and the error that belongs to it."""
+
+    def render(
+        self,
+        name: str,
+        label: str,
+        *,
+        kind: str = "text",
+        value: str = "",
+        hint: str = "",
+        error: FormError | None = None,
+        **attributes: str,
+    ) -> str:
+        """`attributes` go to the input, `_` standing for `-`."""
+        message = error.message if error is not None and error.field == name else ""
+        names = {key.rstrip("_").replace("_", "-"): text for key, text in attributes.items()}
+        return self.render_string(
+            "field.html", name=name, label=label, kind=kind, value=value, hint=hint, message=message, attributes=names
+        ).decode()

@@ -1,0 +1,120 @@
+"""Debian's Chromium, driven by Playwright, with axe for accessibility and a folder for screenshots.
+
+Screenshots are kept in `.screenshots/` of the checkout, named after what they show, for people to look at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, ViewportSize, sync_playwright
+
+from tests.services import program
+from tests.services.footfall import CHECKOUT
+
+SCREENSHOTS = CHECKOUT / ".screenshots"
+
+# Nothing here may look for Google's hosts: the machine may have no network but loopback.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+PHONE = ViewportSize(width=360, height=780)
+DESKTOP = ViewportSize(width=1280, height=800)
+
+PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/145.0.0.0 Safari/537.36"
+
+LOOPBACK = ("localhost", "127.0.0.1")
+
+STEP_TIMEOUT_MS = 15_000
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser without windows."""
+    with sync_playwright() as playwright:
+        yield from _launched(playwright)
+
+
+def _launched(playwright: Playwright) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=str(program("chromium")), args=ARGUMENTS)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+@contextlib.contextmanager
+def visitor(browser: Browser, base_url: str, **options: Any) -> Iterator[Page]:
+    """A person with a browser profile of their own. Errors on a page, and requests to other hosts, fail the test."""
+    settings: dict[str, Any] = {
+        "viewport": DESKTOP,
+        "base_url": base_url,
+        "locale": "en-GB",
+        "timezone_id": "Europe/Berlin",
+        # Chromium names itself headless otherwise, and hits of such a browser are a bot's.
+        "user_agent": PERSON,
+    }
+    context = browser.new_context(**{**settings, **options})
+    context.set_default_timeout(STEP_TIMEOUT_MS)
+    errors: list[str] = []
+    page = context.new_page()
+
+    def read_console(message: ConsoleMessage) -> None:
+        # A page that answers 4xx on purpose is told by the browser as an error too.
+        if message.type == "error" and "the server responded with a status of 4" not in message.text:
+            errors.append(f"console: {message.text}")
+
+    def check_host(request: Request) -> None:
+        if urlsplit(request.url).scheme in ("http", "https") and urlsplit(request.url).hostname not in LOOPBACK:
+            errors.append(f"a request left this machine: {request.url}")
+
+    page.on("pageerror", lambda error: errors.append(f"page: {error}"))
+    page.on("console", read_console)
+    page.on("request", check_host)
+    try:
+        yield page
+        assert errors == []
+    finally:
+        context.close()
+
+
+def check_accessible(page: Page) -> None:
+    """Axe finds nothing against WCAG 2.2 AA, in light and in dark."""
+    source = (CHECKOUT / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate(source)
+        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+        found = page.evaluate("tags => axe.run({runOnly: tags})", tags)
+        problems = [
+            f"{problem['id']}: {problem['help']}: {node['html'][:200]}"
+            for problem in found["violations"]
+            for node in problem["nodes"]
+        ]
+        assert problems == [], f"{page.url} ({scheme}): {problems}"
+    page.emulate_media(color_scheme="light")
+
+
+def screenshot(page: Page, name: str) -> None:
+    """Keep a picture of the whole page."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+def check_fits(page: Page) -> None:
+    """Nothing sticks out of a phone's width."""
+    width = page.evaluate("document.documentElement.scrollWidth")
+    size = page.viewport_size
+    assert size is not None
+    assert width <= size["width"], f"{page.url} is {width} px wide"

@@ -1,0 +1,332 @@
+"""The authorization matrix: what every route answers to everybody.
+
+`MATRIX` has one line for each route and method: the answer to each kind of caller, by letter. A route without a line
+fails, and so does a line without a route: there is no default, neither in the application nor here.
+
+| letter | answer |
+|---|---|
+| `y` | lets the caller in: whatever the handler then says |
+| `l` | to the login page |
+| `u` | 401 |
+| `f` | 403 |
+| `n` | 404, as if nothing were there |
+| `c` | asks staff for their second factor again |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from server.accounts.devices import Device
+from server.accounts.keys import add_api_key
+from server.accounts.sessions import start_login
+from server.accounts.team import invite
+from server.app import UndeclaredAccess, all_routes, check_declared
+from server.app_database import writing
+from server.clock import DAY_MS, now_ms
+from server.config import load_settings
+from server.handler import AppContext, BaseHandler, answered_methods
+from server.health import HealthReport
+from server.models import LoginSession, MemberRole, Scope, User
+from server.services import Services, open_services
+from server.sites import add_site
+from tests.server.accounts.people import add_member, make_owner, make_person
+from tests.server.pages.site_host import Browser, CountedBatches, Host, bearer, hosted
+from tests.server.pages.test_login import turn_on_two_factor
+
+# The columns of MATRIX. `stale staff` showed the second factor too long ago; `plain staff` has none. Both, and `staff`,
+# belong to no account here but their own. The keys are API keys: of the account with the right scope and without, and
+# of another account.
+CALLERS = (
+    "anonymous",
+    "viewer",
+    "admin",
+    "owner",
+    "other account",
+    "plain staff",
+    "stale staff",
+    "staff",
+    "key",
+    "narrow key",
+    "other key",
+)
+
+PUBLIC = "yyyyyyyyyyy"
+SIGNED_IN_PAGE = "lyyyyyyylll"
+SIGNED_IN_FORM = "uyyyyyyyuuu"
+STAFF_PAGE = "lnnnnfcylll"
+STAFF_FORM = "unnnnffyuuu"
+VIEWER_PAGE = "lyyynnnnlll"
+VIEWER_FORM = "uyyynnnnuuu"
+ADMIN_PAGE = "lfyynnnnlll"
+ADMIN_FORM = "ufyynnnnuuu"
+OWNER_FORM = "uffynnnnuuu"
+STATS_KEY = "uuuuuuuuyfn"
+
+MATRIX: dict[tuple[str, str], str] = {
+    ("GET", "/js/footfall.js"): PUBLIC,
+    ("HEAD", "/js/footfall.js"): PUBLIC,
+    ("GET", "/healthz"): PUBLIC,
+    ("HEAD", "/healthz"): PUBLIC,
+    ("GET", "/readyz"): PUBLIC,
+    ("HEAD", "/readyz"): PUBLIC,
+    ("GET", "/"): PUBLIC,
+    ("GET", "/demo"): PUBLIC,
+    ("GET", "/assets/<asset>"): PUBLIC,
+    ("HEAD", "/assets/<asset>"): PUBLIC,
+    ("GET", "/login"): PUBLIC,
+    ("POST", "/login"): PUBLIC,
+    ("GET", "/login/second-factor"): PUBLIC,
+    ("POST", "/login/second-factor"): PUBLIC,
+    ("GET", "/first-run"): PUBLIC,
+    ("POST", "/first-run"): PUBLIC,
+    ("GET", "/signup"): PUBLIC,
+    ("POST", "/signup"): PUBLIC,
+    ("GET", "/signup/finish"): PUBLIC,
+    ("POST", "/signup/finish"): PUBLIC,
+    ("GET", "/reset"): PUBLIC,
+    ("POST", "/reset"): PUBLIC,
+    ("GET", "/reset/finish"): PUBLIC,
+    ("POST", "/reset/finish"): PUBLIC,
+    ("GET", "/email/confirm"): PUBLIC,
+    ("POST", "/email/confirm"): PUBLIC,
+    ("GET", "/invitations/accept"): PUBLIC,
+    ("POST", "/invitations/accept"): PUBLIC,
+    ("POST", "/logout"): SIGNED_IN_FORM,
+    ("GET", "/me"): SIGNED_IN_PAGE,
+    ("POST", "/me"): SIGNED_IN_FORM,
+    ("GET", "/me/security"): SIGNED_IN_PAGE,
+    ("POST", "/me/security"): SIGNED_IN_FORM,
+    ("GET", "/me/confirm"): SIGNED_IN_PAGE,
+    ("POST", "/me/confirm"): SIGNED_IN_FORM,
+    ("GET", "/sites"): SIGNED_IN_PAGE,
+    ("GET", "/accounts/<account>/sites/new"): ADMIN_PAGE,
+    ("POST", "/accounts/<account>/sites/new"): ADMIN_FORM,
+    ("GET", "/sites/<domain>"): VIEWER_PAGE,
+    ("GET", "/api/sites/<domain>/count"): VIEWER_FORM,
+    ("GET", "/api/count"): STATS_KEY,
+    # `other key` is of another account, which the events then belong to.
+    ("POST", "/api/events"): "uuuuuuuuffy",
+    ("GET", "/accounts/<account>/team"): VIEWER_PAGE,
+    ("POST", "/accounts/<account>/team"): ADMIN_FORM,
+    ("POST", "/accounts/<account>/invitations/<invitation>/revoke"): ADMIN_FORM,
+    ("POST", "/accounts/<account>/members/<user>"): ADMIN_FORM,
+    # The last owner may not leave.
+    ("POST", "/accounts/<account>/leave"): "uyyfnnnnuuu",
+    ("POST", "/accounts/<account>/owner"): OWNER_FORM,
+    ("POST", "/accounts/<account>/name"): OWNER_FORM,
+    ("GET", "/accounts/<account>/keys"): ADMIN_PAGE,
+    ("POST", "/accounts/<account>/keys"): ADMIN_FORM,
+    ("POST", "/accounts/<account>/keys/<key>/revoke"): ADMIN_FORM,
+    ("GET", "/accounts/<account>/log"): ADMIN_PAGE,
+    ("GET", "/admin"): STAFF_PAGE,
+    ("GET", "/admin/mail"): STAFF_PAGE,
+    ("POST", "/admin/mail"): STAFF_FORM,
+    ("GET", "/admin/mail/<outbox>"): "lnnnnfcnlll",
+}
+
+# How a route's pattern reads in MATRIX, by the names of its groups or, without names, its place.
+SAMPLES = {
+    r"/js/footfall\.js": "/js/footfall.js",
+    r"/demo(?:/[a-z0-9-]+)?": "/demo",
+    r"/assets/([a-z]+)\.[0-9a-f]{12}(\.css|\.js)": "/assets/<asset>",
+    r"/admin/mail/([A-Za-z0-9_.-]{1,200})": "/admin/mail/<outbox>",
+}
+GROUPS = {
+    "(?P<account_id>[0-9]{1,9})": "<account>",
+    "(?P<domain>[^?]+)": "<domain>",
+    "(?P<invitation_id>[0-9]{1,9})": "<invitation>",
+    "(?P<user_id>[0-9]{1,9})": "<user>",
+    "(?P<key_id>[0-9]{1,9})": "<key>",
+}
+ASSET = "/assets/footfall.000000000000.css"
+
+
+@dataclass
+class World:
+    """An account with a member of each role, people beside it, and the file that the app database goes back to."""
+
+    host: Host
+    database: Path
+    kept: Path
+    browsers: dict[str, Browser]
+    headers: dict[str, dict[str, str]]
+    ids: dict[str, str]
+
+    def restore(self) -> None:
+        """Undo what a request changed."""
+        self.host.services.engine.dispose()
+        for path in self.database.parent.glob(f"{self.database.name}-*"):
+            path.unlink()
+        shutil.copy(self.kept, self.database)
+
+    def path(self, line: str) -> str:
+        """A line's path with what is there in this world."""
+        for name, value in self.ids.items():
+            line = line.replace(f"<{name}>", value)
+        return line
+
+
+def sign_in(services: Services, host: Host, user_id: int, *, second_factor: bool = False) -> Browser:
+    with writing(services.engine) as session:
+        token = start_login(session, user_id, Device("Firefox on Linux", ""), now_ms(), second_factor=second_factor)
+    browser = host.browser()
+    browser.cookies["footfall_session"] = token
+    return browser
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, sqlite_to_copy: Path) -> Iterator[World]:
+    data_dir = tmp_path_factory.mktemp("matrix") / "data"
+    data_dir.mkdir(mode=0o700)
+    shutil.copy(sqlite_to_copy, data_dir / "footfall.sqlite")
+    services = open_services(load_settings(data_dir=data_dir, invite_only=False))
+    owner = make_owner(services)
+    with writing(services.engine) as session:
+        session.get_one(User, owner).is_staff = False
+    members = {
+        role: add_member(services, 1, f"{role}@example.com", role) for role in (MemberRole.VIEWER, MemberRole.ADMIN)
+    }
+    others = {name: make_person(services, f"{name.replace(' ', '-')}@example.com") for name in CALLERS[4:8]}
+    with writing(services.engine) as session:
+        for name in ("plain staff", "stale staff", "staff"):
+            session.get_one(User, others[name][0]).is_staff = True
+    for name in ("stale staff", "staff"):
+        turn_on_two_factor(services, others[name][0])
+    add_site(services.engine, "shop.example", account_id=1)
+    invite(services, 1, owner, MemberRole.OWNER, "invited@example.com", MemberRole.VIEWER, now_ms())
+    keys = {
+        "key": add_api_key(services.engine, "right", 1, [Scope.STATS_READ]),
+        "narrow key": add_api_key(services.engine, "narrow", 1, [Scope.SITES_WRITE]),
+        "other key": add_api_key(services.engine, "other", others["other account"][1]),
+    }
+    with hosted(services) as host:
+        browsers = {
+            "anonymous": host.browser(),
+            "viewer": sign_in(services, host, members[MemberRole.VIEWER]),
+            "admin": sign_in(services, host, members[MemberRole.ADMIN]),
+            "owner": sign_in(services, host, owner),
+            "other account": sign_in(services, host, others["other account"][0]),
+            "plain staff": sign_in(services, host, others["plain staff"][0]),
+            "stale staff": sign_in(services, host, others["stale staff"][0], second_factor=True),
+            "staff": sign_in(services, host, others["staff"][0], second_factor=True),
+            **{name: host.browser() for name in keys},
+        }
+        with writing(services.engine) as session:
+            stale = LoginSession.user_id == others["stale staff"][0]
+            session.execute(update(LoginSession).where(stale).values(second_factor_at_ms=now_ms() - DAY_MS))
+        for browser in browsers.values():
+            browser.get("/signup")  # a page with a form gives the XSRF cookie to everybody
+        services.engine.dispose()  # closing the last connection empties the write-ahead log into the file
+        kept = data_dir.parent / "kept.sqlite"
+        shutil.copy(data_dir / "footfall.sqlite", kept)
+        ids = {
+            "account": "1",
+            "domain": "shop.example",
+            "invitation": "1",
+            "user": str(members[MemberRole.VIEWER]),
+            "key": "1",
+            "asset": ASSET.removeprefix("/assets/"),
+            "outbox": "1795435200000-1.eml",
+        }
+        headers = {name: bearer(key) for name, key in keys.items()}
+        yield World(host, data_dir / "footfall.sqlite", kept, browsers, headers, ids)
+    services.close()
+
+
+def routes(services: Services) -> list[tuple[str, type[BaseHandler]]]:
+    """Every route as it reads in MATRIX, with its handler."""
+    context = AppContext(
+        services,
+        threads=ThreadPoolExecutor(1),
+        health=HealthReport,
+        key_holder=lambda _: None,
+        count=lambda _: {},
+        announce=lambda: None,
+    )
+    found = []
+    for pattern, handler, *_ in all_routes(context, CountedBatches(services).routes(context)):
+        line = SAMPLES.get(pattern, pattern)
+        for group, name in GROUPS.items():
+            line = line.replace(group, name)
+        found.append((line, handler))
+    return found
+
+
+def test_every_route_has_a_line_and_every_line_a_route(world: World) -> None:
+    there = {(method, line) for line, handler in routes(world.host.services) for method in answered_methods(handler)}
+    assert there - MATRIX.keys() == set(), "routes without a line"
+    assert MATRIX.keys() - there == set(), "lines without a route"
+    assert {len(letters) for letters in MATRIX.values()} == {len(CALLERS)}
+
+
+def letter(status: int, location: str) -> str:
+    if location.startswith("/login?next="):
+        return "l"
+    if location.startswith("/me/confirm?next="):
+        return "c"
+    return {401: "u", 403: "f", 404: "n"}.get(status, "y")
+
+
+@pytest.mark.parametrize(("method", "line"), MATRIX, ids=lambda value: value)
+def test_each_caller_gets_the_expected_answer(world: World, method: str, line: str) -> None:
+    got = ""
+    for caller in CALLERS:
+        browser = dataclasses.replace(world.browsers[caller], cookies=dict(world.browsers[caller].cookies))
+        path = world.path(line) + ("?site=shop.example" if line == "/api/count" else "")
+        headers = world.headers.get(caller, {})
+        if method == "POST":
+            fields = {"change": "role", "role": "viewer", "user_id": world.ids["user"], "account_name": "Acme"}
+            answer = browser.post(path, fields, **headers)
+        else:
+            answer = browser.ask(method, path, None, **headers)
+        got += letter(answer.status, answer.location)
+        if method == "POST":
+            world.restore()
+    if line == "/assets/<asset>":
+        got = got.replace("n", "y")  # a hash of no release: everybody is told so alike
+    assert got == MATRIX[method, line]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize("line", ["/login", "/accounts/<account>/team", "/api/count", "/admin"])
+def test_a_method_that_nobody_declared_changes_nothing(world: World, method: str, line: str) -> None:
+    for caller in CALLERS:
+        browser = world.browsers[caller]
+        headers = {**world.headers.get(caller, {}), "X_Xsrftoken": browser.cookies.get("_xsrf", "")}
+        answer = browser.ask(method, world.path(line), None, **headers)
+        assert answer.status in (302, 401, 403, 404, 405), (caller, answer.status)
+
+
+def test_an_unknown_path_is_not_found_for_anybody(world: World) -> None:
+    for browser in world.browsers.values():
+        assert browser.get("/accounts/1").status == 404
+        assert browser.get("/accounts/99999999999/team").status == 404
+        assert browser.get("/sites/none.example").status in (302, 404)
+
+
+def test_a_handler_that_declares_nothing_is_refused() -> None:
+    class Silent(BaseHandler):
+        def get(self) -> None:
+            """Nothing."""
+
+    class Half(BaseHandler):
+        access = {"GET": None}  # type: ignore[dict-item] # noqa: RUF012
+
+        def get(self) -> None:
+            """Nothing."""
+
+        def post(self) -> None:
+            """Nothing."""
+
+    for handler in (Silent, Half):
+        with pytest.raises(UndeclaredAccess):
+            check_declared(handler)
