@@ -11,7 +11,7 @@ import redis
 from server.config import Settings, load_settings
 from tests.services.app_databases import copied_postgresql, copy_sqlite, migrate_postgresql, migrated_sqlite
 from tests.services.postgresql import running_postgresql
-from tests.services.redis import running_redis
+from tests.services.redis import RedisServer, redis_server
 
 
 @pytest.fixture(scope="session")
@@ -29,24 +29,45 @@ def postgresql_to_copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 
 
 @pytest.fixture(scope="session")
-def shared_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Redis."""
-    with running_redis(tmp_path_factory.mktemp("shared-redis")) as url:
-        yield url
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that nobody may kill."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
-@pytest.fixture(params=["sqlite", "sqlite, Redis", "postgresql", "postgresql, Redis"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
-    """Settings with an empty app database, on each kind of store, with and without Redis."""
-    redis_url = request.getfixturevalue("shared_redis_url") if "Redis" in request.param else ""
-    if redis_url:
-        with redis.Redis.from_url(redis_url) as client:
-            client.flushall()
-    data_dir = tmp_path / "data"
-    data_dir.mkdir(mode=0o700)
-    if "sqlite" in request.param:
-        copy_sqlite(request.getfixturevalue("sqlite_to_copy"), data_dir)
-        yield load_settings(data_dir=data_dir, redis_url=redis_url)
-    else:
-        with copied_postgresql(request.getfixturevalue("postgresql_to_copy")) as url:
-            yield load_settings(data_dir=data_dir, app_database_url=url, redis_url=redis_url)
+@pytest.fixture
+def redis_url(shared_redis: RedisServer) -> str:
+    """A Redis with nothing in it."""
+    with redis.Redis.from_url(shared_redis.url) as client:
+        client.flushall()
+    return shared_redis.url
+
+
+@pytest.fixture
+def sqlite_settings(tmp_path: Path, sqlite_to_copy: Path) -> Settings:
+    """Settings with an empty app database of this test's own, in a file."""
+    copy_sqlite(sqlite_to_copy, tmp_path / "data")
+    return load_settings(data_dir=tmp_path / "data")
+
+
+@pytest.fixture
+def postgresql_settings(tmp_path: Path, postgresql_to_copy: str) -> Iterator[Settings]:
+    """Settings with an empty app database of this test's own, on PostgreSQL."""
+    (tmp_path / "data").mkdir(mode=0o700, exist_ok=True)
+    with copied_postgresql(postgresql_to_copy) as url:
+        yield load_settings(data_dir=tmp_path / "data", app_database_url=url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_settings(request: pytest.FixtureRequest) -> Settings:
+    """Settings with an empty app database, on each store."""
+    settings: Settings = request.getfixturevalue(f"{request.param}_settings")
+    return settings
+
+
+@pytest.fixture(params=["without_redis", "with_redis"])
+def stores(request: pytest.FixtureRequest, database_settings: Settings) -> Settings:
+    """All four combinations."""
+    if request.param == "without_redis":
+        return database_settings
+    return database_settings.model_copy(update={"redis_url": request.getfixturevalue("redis_url")})

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from sqlalchemy import Engine
 
 from server.app_database import open_app_database
-from server.config import load_settings
+from server.config import Settings, load_settings
 from server.models import Base, JobRun, JobState
 from tests.jobs.simulation import LIMITS, Process, World, check, finish
 
@@ -129,5 +129,5 @@ def test_crashes_on_sqlite() -> None:
     run_model("", examples=20)
 
 
-def test_crashes_on_postgresql(postgresql_url: str) -> None:
-    run_model(postgresql_url, examples=4)
+def test_crashes_on_postgresql(postgresql_settings: Settings) -> None:
+    run_model(postgresql_settings.app_database_url, examples=4)

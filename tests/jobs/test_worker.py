@@ -145,11 +145,13 @@ def test_it_runs_what_is_due_is_started_again_and_stops(sqlite_settings: Setting
     engine.dispose()
 
 
-def test_it_waits_for_an_app_database_that_is_away_and_goes_on_by_itself(tmp_path: Path, postgresql_url: str) -> None:
+def test_it_waits_for_an_app_database_that_is_away_and_goes_on_by_itself(
+    tmp_path: Path, postgresql_settings: Settings
+) -> None:
     """Also without the Redis that the settings name."""
+    postgresql_url = postgresql_settings.app_database_url
     redis_url = "redis://127.0.0.1:1/0"
     target = urlsplit(postgresql_url)
-    (tmp_path / "data").mkdir(mode=0o700)
     with FaultProxy((str(target.hostname), target.port or 0)) as proxy:
         proxy.refuse(True)
         through_proxy = target._replace(netloc=f"{target.username}@127.0.0.1:{proxy.port}").geturl()

@@ -14,7 +14,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-import redis
 from hypothesis import strategies as st
 from limits.strategies import MovingWindowRateLimiter
 from tornado.web import HTTPError
@@ -34,24 +33,10 @@ from server.rate_limit import (
     rate_limit,
 )
 from tests.server.cache.processes import Clock, metric
-from tests.server.cache.redis_server import RedisServer, raw_client, redis_server
+from tests.services.redis import RedisServer, raw_client, redis_server
 
 SECRET_KEY = "k" * 64
 ADDRESS = "203.0.113.77"
-
-
-@pytest.fixture(scope="module")
-def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture
-def redis_url(shared_redis: RedisServer) -> str:
-    """A Redis with nothing in it."""
-    with redis.Redis.from_url(shared_redis.url) as client:
-        client.flushall()
-    return shared_redis.url
 
 
 @pytest.fixture(params=["without_redis", "with_redis"])

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from server.app_database import migrate_app_database, open_app_database
-from server.config import load_settings
+from server.config import Settings, load_settings
 
 
 def migrated_sqlite(folder: Path) -> Path:
@@ -48,3 +49,14 @@ def copied_postgresql(migrated_url: str) -> Iterator[str]:
             yield f"{base}/{name}"
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@contextlib.contextmanager
+def copied_database(kind: str, request: pytest.FixtureRequest, data_dir: Path) -> Iterator[Settings]:
+    """Settings with an empty app database of this kind (sqlite or postgresql), for fixtures of a whole module."""
+    if kind == "sqlite":
+        copy_sqlite(request.getfixturevalue("sqlite_to_copy"), data_dir)
+        yield load_settings(data_dir=data_dir)
+    else:
+        with copied_postgresql(request.getfixturevalue("postgresql_to_copy")) as url:
+            yield load_settings(data_dir=data_dir, app_database_url=url)

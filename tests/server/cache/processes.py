@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import Engine, select
 
-from server.app_database import open_app_database, reading
+from server.app_database import reading
 from server.cache import Cache, CacheLimits, cache
-from server.config import Settings, load_settings
 from server.metrics import REGISTRY
 from server.models import CacheInvalidation
 
@@ -73,19 +69,3 @@ def topics_in(engine: Engine) -> list[str]:
 def metric(name: str, labels: dict[str, str] | None = None) -> float:
     """The present value of a metric; 0 before its first."""
     return REGISTRY.get_sample_value(name, labels or {}) or 0.0
-
-
-def app_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> Settings:
-    """Settings that lead to a database of this kind without invalidations."""
-    if kind == "sqlite":
-        settings = load_settings(data_dir=folder / "data")
-        settings.data_dir.mkdir()
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), settings.data_dir)
-    else:
-        url = request.getfixturevalue("migrated_postgresql")
-        settings = load_settings(data_dir=folder / "data", app_database_url=url)
-        engine = open_app_database(settings)
-        with engine.begin() as connection:
-            connection.exec_driver_sql("TRUNCATE cache_invalidations RESTART IDENTITY")
-        engine.dispose()
-    return settings

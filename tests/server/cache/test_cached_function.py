@@ -18,7 +18,7 @@ from server.cache import (
 )
 from server.config import Settings
 from tests.server.cache.processes import Clock, Process, StartProcess, metric, pages_of
-from tests.server.cache.redis_server import raw_client
+from tests.services.redis import raw_client
 
 
 def test_an_answer_is_computed_once(settings: Settings, start_process: StartProcess) -> None:

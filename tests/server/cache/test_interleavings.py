@@ -25,8 +25,9 @@ from server.app_database import open_app_database, reading, writing
 from server.cache import Cache, InvalidationPoller, cache
 from server.config import Settings
 from server.models import Version
-from tests.server.cache.processes import IMPATIENT, Clock, Process, StartProcess, app_database
-from tests.server.cache.redis_server import RedisServer
+from tests.server.cache.processes import IMPATIENT, Clock, Process, StartProcess
+from tests.services.app_databases import copied_database
+from tests.services.redis import RedisServer
 
 PROCESSES, SITES = 2, 2
 TTL_S = 60.0
@@ -155,10 +156,10 @@ def version_of(owner: Owner, example: int, site: int) -> int:
 def module_database(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Settings, Engine]]:
-    settings = app_database(request.param, request, tmp_path_factory.mktemp("interleavings"))
-    engine = open_app_database(settings)
-    yield settings, engine
-    engine.dispose()
+    with copied_database(request.param, request, tmp_path_factory.mktemp("interleavings")) as settings:
+        engine = open_app_database(settings)
+        yield settings, engine
+        engine.dispose()
 
 
 @pytest.mark.parametrize("with_redis", [False, True], ids=["without_redis", "with_redis"])

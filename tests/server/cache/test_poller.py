@@ -19,7 +19,7 @@ from server.clock import now_ms
 from server.config import Settings, load_settings
 from server.models import CacheInvalidation
 from tests.server.cache.processes import Process, StartProcess, is_remembered, metric, pages_of, topics_in
-from tests.server.cache.redis_server import raw_client, redis_server
+from tests.services.redis import raw_client, redis_server
 
 StartPoller = Callable[[Process], InvalidationPoller]
 

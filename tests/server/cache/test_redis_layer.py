@@ -18,7 +18,7 @@ from server.cache.redis_circuit import FAILURES, PAUSE_S, RedisAway, RedisCircui
 from server.cache.redis_layer import MAX_VALUE_BYTES, PREFIX, RedisLayer
 from server.config import Settings
 from tests.server.cache.processes import Clock, StartProcess, metric, pages_of
-from tests.server.cache.redis_server import RedisServer, raw_client, redis_server
+from tests.services.redis import RedisServer, raw_client, redis_server
 
 KEY = "ab" * 32
 

@@ -13,7 +13,7 @@ from server.cache import Cache, CacheLimits, cache
 from server.cache.redis_layer import LOCK_LIFE_S
 from server.config import Settings
 from tests.server.cache.processes import Process, StartProcess, metric
-from tests.server.cache.redis_server import raw_client
+from tests.services.redis import raw_client
 
 
 class Refused(Exception):

@@ -20,6 +20,7 @@ from server.tasks.runner import Outcome
 from tests.server.mail.test_mailer import Post
 from tests.server.tasks.fixtures import NOON_MS, SECRET_KEY, Clock, make_bench, opened
 from tests.services import smtp
+from tests.services.app_databases import copy_sqlite
 from tests.services.smtp import PASSWORD, USER, running_smtp
 
 
@@ -180,14 +181,13 @@ def test_starttls_that_is_refused_sends_nothing_in_clear() -> None:
     assert [line.split()[0].lower() for line in heard] == [b"ehlo", b"starttls", b"quit"]
 
 
-def test_from_the_queue_to_the_server(tmp_path: Path, server: smtp.SmtpServer, migrated_sqlite: Path) -> None:
+def test_from_the_queue_to_the_server(tmp_path: Path, server: smtp.SmtpServer, sqlite_to_copy: Path) -> None:
     settings = load_settings(
         data_dir=tmp_path / "data",
         smtp_url=f"smtp://127.0.0.1:{server.port}",
         default_from_email="Footfall <hello@footfall.example>",
     )
-    settings.data_dir.mkdir()
-    (settings.data_dir / "footfall.sqlite").write_bytes(migrated_sqlite.read_bytes())
+    copy_sqlite(sqlite_to_copy, settings.data_dir)
     with opened(settings) as engine:
         bench = make_bench(settings, engine, Clock())
         mailer = Mailer(settings, SECRET_KEY, bench.queue)

@@ -6,10 +6,7 @@ from tests.server.tasks.fixtures import (
     bench,
     clock,
     engine,
-    migrated_postgresql,
-    migrated_sqlite,
     settings,
-    sqlite_settings,
 )
 
-__all__ = ["bench", "clock", "engine", "migrated_postgresql", "migrated_sqlite", "settings", "sqlite_settings"]
+__all__ = ["bench", "clock", "engine", "settings"]

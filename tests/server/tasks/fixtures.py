@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
-from server.app_database import migrate_app_database, open_app_database, reading, writing
-from server.config import Settings, load_settings
+from server.app_database import open_app_database, reading, writing
+from server.config import Settings
 from server.models import Task
 from server.tasks import TaskLimits, TaskQueue
 from server.tasks.broker import Broker
 from server.tasks.leases import LeaseKeeper
 from server.tasks.outage import Outage
 from server.tasks.runner import Runner
-from tests.services.postgresql import running_postgresql
 
 if TYPE_CHECKING:
     from server.services import Services
@@ -29,44 +27,10 @@ NOON_MS = 1_795_435_200_000  # 2026-11-23 12:00 UTC
 SECRET_KEY = "k" * 32
 
 
-@pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy."""
-    settings = load_settings(data_dir=tmp_path_factory.mktemp("migrated"))
-    engine = open_app_database(settings)
-    migrate_app_database(settings, engine)
-    engine.dispose()
-    return settings.data_dir / "footfall.sqlite"
-
-
-@pytest.fixture(scope="session")
-def migrated_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL with a migrated database."""
-    with running_postgresql() as url:
-        settings = load_settings(data_dir=tmp_path_factory.mktemp("postgresql"), app_database_url=url)
-        engine = open_app_database(settings)
-        migrate_app_database(settings, engine)
-        engine.dispose()
-        yield url
-
-
 @pytest.fixture
-def sqlite_settings(tmp_path: Path, migrated_sqlite: Path) -> Settings:
-    """Settings with an app database of this test's own, on SQLite."""
-    settings = load_settings(data_dir=tmp_path / "data")
-    settings.data_dir.mkdir(mode=0o700)
-    shutil.copy(migrated_sqlite, settings.data_dir / "footfall.sqlite")
-    return settings
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+def settings(database_settings: Settings) -> Settings:
     """Settings with an empty app database, once on each store."""
-    if request.param == "sqlite":
-        return cast(Settings, request.getfixturevalue("sqlite_settings"))
-    (tmp_path / "data").mkdir(mode=0o700)
-    url = request.getfixturevalue("migrated_postgresql")
-    return load_settings(data_dir=tmp_path / "data", app_database_url=url)
+    return database_settings
 
 
 @pytest.fixture
@@ -76,20 +40,12 @@ def engine(settings: Settings) -> Iterator[Engine]:
         yield engine
 
 
-class opened:  # noqa: N801 - reads as a function where it is used
-    """The engine of an app database, emptied afterwards when it is one for all tests."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._engine = open_app_database(settings)
-
-    def __enter__(self) -> Engine:
-        return self._engine
-
-    def __exit__(self, *_: object) -> None:
-        if self._engine.dialect.name == "postgresql":
-            with self._engine.begin() as connection:
-                connection.execute(text("TRUNCATE tasks, mails, alerts RESTART IDENTITY"))
-        self._engine.dispose()
+@contextlib.contextmanager
+def opened(settings: Settings) -> Iterator[Engine]:
+    """The engine of an app database, inside the `with`."""
+    engine = open_app_database(settings)
+    yield engine
+    engine.dispose()
 
 
 class Clock:

@@ -12,7 +12,7 @@ from server.config import Settings, load_settings
 from server.tasks import TaskLimits, TaskQueue, Worker
 from server.tasks.broker import FULLNESS_INTERVAL_S, PUSH_PAUSE_S, Broker
 from tests.server.tasks.fixtures import RecordingServices, opened
-from tests.server.tasks.redis_server import mortal_redis
+from tests.services.redis import redis_server
 
 
 class SlowClock:
@@ -54,7 +54,7 @@ def test_a_full_queue_takes_no_message(tmp_path: Path) -> None:
 
 
 def test_a_dead_redis_is_not_asked_by_every_push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with mortal_redis(tmp_path) as server:
+    with redis_server(tmp_path) as server:
         clock = SlowClock()
         broker = Broker(load_settings(data_dir=tmp_path, redis_url=server.url), TaskLimits(), clock)
         assert broker.push(1) is True

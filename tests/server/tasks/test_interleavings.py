@@ -12,7 +12,6 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +21,12 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
 
 from server.app_database import reading
-from server.config import Settings, load_settings
+from server.config import Settings
 from server.models import Task
 from server.tasks import TaskRun, rows
 from tests.server.tasks import kinds  # noqa: F401 - registers test.act
 from tests.server.tasks.fixtures import Bench, Clock, make_bench, opened
+from tests.services.app_databases import copied_database
 
 ATTEMPTS = 4  # of test.act
 MOST_TASKS = 2
@@ -206,14 +206,10 @@ def crashes_around_records(world: World) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def home(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
-) -> Iterator[tuple[Settings, Engine]]:
+def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Engine]]:
     """One database for all walks."""
-    url = "" if request.param == "sqlite" else request.getfixturevalue("migrated_postgresql")
-    settings = load_settings(data_dir=tmp_path_factory.mktemp("interleavings"), app_database_url=url)
-    (settings.data_dir / "footfall.sqlite").write_bytes(migrated_sqlite.read_bytes())
-    with opened(settings) as engine:
+    folder = tmp_path_factory.mktemp("interleavings")
+    with copied_database(request.param, request, folder) as settings, opened(settings) as engine:
         yield settings, engine
 
 

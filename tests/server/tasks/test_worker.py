@@ -10,14 +10,13 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
@@ -28,8 +27,8 @@ from server.models import Task
 from server.tasks import Cancelled, TaskLimits, TaskQueue, TaskRun, Worker, rows
 from tests.server.tasks import kinds  # noqa: F401 - registers the kinds
 from tests.server.tasks.fixtures import RecordingServices, opened
-from tests.server.tasks.redis_server import MortalRedis, mortal_redis
 from tests.server.tasks.test_messages import Bomb
+from tests.services.redis import redis_server
 
 FAST = TaskLimits(
     lease_ms=10_000,
@@ -98,12 +97,6 @@ def eventually(is_so: Callable[[], object], what: str = "", within_s: float = 20
         time.sleep(0.01)
 
 
-@pytest.fixture(scope="module")
-def the_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MortalRedis]:
-    with mortal_redis(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
 @pytest.fixture
 def home(request: pytest.FixtureRequest, settings: Settings) -> Settings:
     """SQLite and the queue in a file, as on one machine; PostgreSQL and Redis, as in a fleet."""
@@ -118,10 +111,7 @@ def crossed(request: pytest.FixtureRequest, settings: Settings) -> Settings:
 
 def with_redis(request: pytest.FixtureRequest, settings: Settings) -> Settings:
     """The same settings with an empty Redis."""
-    server: MortalRedis = request.getfixturevalue("the_redis")
-    with redis.Redis.from_url(server.url) as client:
-        client.flushall()
-    return settings.model_copy(update={"redis_url": server.url})
+    return settings.model_copy(update={"redis_url": request.getfixturevalue("redis_url")})
 
 
 class Calls:
@@ -188,7 +178,7 @@ def test_redis_is_killed_and_started_again_during_a_run(
 ) -> None:
     moments = random.Random(5)
     calls = Calls(takes_s=0.002)
-    with mortal_redis(tmp_path) as server:
+    with redis_server(tmp_path) as server:
         settings = settings.model_copy(update={"redis_url": server.url})
         with Host(settings, engine, calls) as one, Host(settings, engine, calls) as two:
             task_ids: list[int] = []

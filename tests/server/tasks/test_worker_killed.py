@@ -15,8 +15,8 @@ from server.models import Task
 from server.tasks import TaskQueue, TaskRun, Worker
 from tests.server.tasks import kinds  # noqa: F401 - registers the kinds
 from tests.server.tasks.fixtures import RecordingServices
-from tests.server.tasks.redis_server import mortal_redis
 from tests.server.tasks.test_worker import SHORT_LEASE, eventually
+from tests.services.redis import redis_server
 
 CHECKOUT = Path(__file__).parents[3]
 WORK = """
@@ -45,7 +45,7 @@ time.sleep(60)
 
 
 def test_a_killed_workers_task_goes_on_elsewhere(settings: Settings, engine: Engine, tmp_path: Path) -> None:
-    with mortal_redis(tmp_path) as server:
+    with redis_server(tmp_path) as server:
         # A fleet has both, a single machine neither.
         if settings.app_database_url:
             settings = settings.model_copy(update={"redis_url": server.url})
