@@ -75,8 +75,9 @@ def list_command(as_json: bool) -> None:
 
 def _read_people(services: Services) -> list[Person]:
     with reading(services.engine) as session:
-        latest = select(LoginSession.user_id, func.max(LoginSession.seen_at_ms)).group_by(LoginSession.user_id)
-        seen_at_ms = dict(session.execute(latest).tuples().all())
+        latest = select(LoginSession.user_id, func.max(LoginSession.seen_at_ms).label("at_ms"))
+        seen = session.execute(latest.group_by(LoginSession.user_id)).all()
+        seen_at_ms: dict[int, int] = {row.user_id: row.at_ms for row in seen}
         accounts: dict[int, list[str]] = {}
         for membership in session.execute(select(Membership).order_by(Membership.account_id)).scalars():
             accounts.setdefault(membership.user_id, []).append(f"{membership.account_id}: {membership.role}")

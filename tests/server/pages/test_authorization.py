@@ -25,6 +25,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from server.accounts.access import PUBLIC as PUBLIC_ACCESS
 from server.accounts.devices import Device
 from server.accounts.keys import add_api_key
 from server.accounts.sessions import start_login
@@ -36,6 +37,7 @@ from server.config import load_settings
 from server.handler import AppContext, BaseHandler, answered_methods
 from server.health import HealthReport
 from server.models import LoginSession, MemberRole, Scope, User
+from server.rate_limit import limits_of
 from server.services import Services, open_services
 from server.sites import add_site
 from tests.server.accounts.people import add_member, make_owner, make_person
@@ -266,6 +268,16 @@ def test_every_route_has_a_line_and_every_line_a_route(world: World) -> None:
     assert there - MATRIX.keys() == set(), "routes without a line"
     assert MATRIX.keys() - there == set(), "lines without a route"
     assert {len(letters) for letters in MATRIX.values()} == {len(CALLERS)}
+
+
+def test_every_form_for_strangers_is_limited_and_so_is_what_costs(world: World) -> None:
+    for line, handler in routes(world.host.services):
+        access = handler.access
+        if "POST" in answered_methods(handler) and access == PUBLIC_ACCESS:
+            assert limits_of(handler.post), f"POST {line} has no rate limit"
+    by_line = dict(routes(world.host.services))
+    for method, line in (("get", "/api/count"), ("get", "/first-run"), ("get", "/reset/finish")):
+        assert limits_of(getattr(by_line[line], method)), line
 
 
 def letter(status: int, location: str) -> str:

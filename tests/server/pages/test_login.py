@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import pyotp
 import pytest
@@ -219,3 +220,27 @@ def test_every_answer_names_its_request_and_carries_security_headers(host: Host)
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "server" not in answer.headers
     assert len(seen) == 5
+
+
+def test_a_handler_that_fails_says_so_to_the_operator_and_not_to_the_visitor(
+    host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret detail of ann@example.com")
+
+    monkeypatch.setattr("server.pages.login.check_login", fail)
+    browser = host.browser()
+    answer = browser.post("/login?token=hunter2", {"email": OWNER, "password": PASSWORD})
+    assert answer.status == 500
+    assert "secret detail" not in answer.text
+    assert answer.headers["x-request-id"] in answer.text
+    deadline_s = time.monotonic() + 10
+    while True:
+        with reading(host.services.engine) as session:
+            alert = session.execute(select(Alert)).scalar()
+        if alert is not None or time.monotonic() > deadline_s:
+            break
+    assert alert is not None
+    assert (alert.kind, alert.summary) == ("exception", "LoginHandler.post failed with RuntimeError")
+    assert answer.headers["x-request-id"] in alert.detail
+    assert "hunter2" not in caplog.text
