@@ -15,9 +15,11 @@ from typing import Any
 from tornado.web import Application, HTTPError, RequestHandler
 
 from server.accounts.access import PUBLIC, Access
+from server.config import Env
 from server.handler import AppContext, BaseHandler, answered_methods
 from server.health import health_answer
 from server.metrics import REQUESTS
+from server.page_trace import trace_statements
 from server.pages import assets, home, joining, login, me, sites, staff, team
 from server.pages.page import Field, PageHandler
 
@@ -115,6 +117,8 @@ def make_application(
     app_context: AppContext, more_routes: Iterable[Any] = (), *, with_pages: bool = True
 ) -> Application:
     """The application. Without pages (role `collect`) only the script, the probes and `more_routes` are there."""
+    if app_context.settings.env is Env.DEVELOPMENT:
+        trace_statements(app_context.engine)
     return Application(
         all_routes(app_context, more_routes, with_pages=with_pages),
         default_handler_class=NotFoundHandler,

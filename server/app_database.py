@@ -25,9 +25,8 @@ from sqlalchemy import Engine, create_engine, delete, event, func, inspect, sele
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from server.config import Env, Settings
+from server.config import Settings
 from server.models import Version, Watermark
-from server.page_trace import trace_statements
 
 # PostgreSQL advisory lock taken while migrating, so that the pods of a fleet migrate one by one: "FOOT" in ASCII.
 MIGRATION_LOCK_KEY = 0x464F4F54
@@ -59,14 +58,7 @@ def database_url(settings: Settings) -> str:
 
 def open_app_database(settings: Settings) -> Engine:
     """An engine whose connections are safe to use from any thread, one at a time. Connects on first use."""
-    # A connection for each thread of the worker, or of the requests, and for those that poll.
-    engine = _make_engine(database_url(settings), max(SPARE_CONNECTIONS, settings.worker_threads) + SPARE_CONNECTIONS)
-    if settings.env is Env.DEVELOPMENT:
-        trace_statements(engine)
-    return engine
-
-
-def _make_engine(url: str, most_connections: int) -> Engine:
+    url = database_url(settings)
     # Errors name the statement but not its parameters, which may be personal and would end in a log.
     if url.startswith("sqlite"):
         waiting = {"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
@@ -79,7 +71,8 @@ def _make_engine(url: str, most_connections: int) -> Engine:
         url,
         pool_pre_ping=True,  # a pooled connection may have died with its server
         pool_size=2,
-        max_overflow=most_connections - 2,
+        # One for each thread of the worker, or of the requests, and for those that poll.
+        max_overflow=max(SPARE_CONNECTIONS, settings.worker_threads) + SPARE_CONNECTIONS,
         connect_args=connect_args,
         hide_parameters=True,
     )
