@@ -72,6 +72,12 @@ def test_imports_follow_the_data_path(package: str) -> None:
     assert list(forbidden_imports(package)) == []
 
 
+def test_accounts_know_no_http() -> None:
+    web = re.compile(r"(tornado|http|server\.(app|handler|pages|front))(\.|$)")
+    for path in (ROOT / "server" / "accounts").glob("*.py"):
+        assert [module for module in imported_modules(path) if web.match(module)] == [], path.name
+
+
 def test_every_package_has_its_rule() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - OTHER_FOLDERS
     assert packages <= MAY_IMPORT.keys()
