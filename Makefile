@@ -29,8 +29,8 @@ test: .make/built .make/dev ## every test; starts the real services by itself
 	$(PY) -m pytest $(PYTEST_ARGS)
 
 check: .make/built .make/dev ## formatters, linters, types, stubs against the binaries
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
+	$(PY) -m ruff check --no-cache .
+	$(PY) -m ruff format --no-cache --check .
 	$(PY) -m tests.licences
 	$(PY) -m mypy
 	$(PY) -m mypy.stubtest rust_ext._ingest core_ext.native core_ext.frames core_ext.plan --allowlist tests/core_ext/stubtest_allowlist.txt

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from server.alerts import AlertKind
-
 from jobs.context import JobContext
+from server.alerts import AlertKind
 
 # Lines of problems in an alert; `footfall audit` shows all.
 MOST_PROBLEMS = 20
