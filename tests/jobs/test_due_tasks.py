@@ -42,7 +42,7 @@ def an_hour_away() -> int:
     return (now_ms() // MINUTE_MS - 2) % 60
 
 
-def make_due(services: Services, runner: JobRunner, ago_ms: int = 2 * MINUTE_MS) -> None:
+def make_due(services: Services, runner: JobRunner, ago_ms: int = 10 * MINUTE_MS) -> None:
     """As if the jobs were known for some time."""
     runner.tick()
     with writing(services.engine) as session:
