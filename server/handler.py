@@ -16,6 +16,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from ipaddress import ip_network
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlencode
@@ -222,8 +223,12 @@ class BaseHandler(RequestHandler):
         return self.login, self.place
 
     def rate_key(self) -> str:
-        """Whom a rate limit counts: the user, else the address."""
-        return f"user {self.login.user_id}" if self.login is not None else f"address {self.request.remote_ip}"
+        """Whom a rate limit counts: the user, else the address; of IPv6 the /64, which one subscriber has whole."""
+        if self.login is not None:
+            return f"user {self.login.user_id}"
+        address = self.request.remote_ip or ""
+        is_v6 = ":" in address
+        return f"network {ip_network((address, 64), strict=False)}" if is_v6 else f"address {address}"
 
     # -- cookies -------------------------------------------------------------------------------------------------
 

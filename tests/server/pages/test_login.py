@@ -126,6 +126,18 @@ def test_too_many_tries_are_told_when_to_come_back(host: Host) -> None:
     assert host.browser().log_in(OWNER, PASSWORD).status == 303, "another address is not held up"
 
 
+def test_an_ipv6_network_is_one_visitor(host: Host) -> None:
+    make_owner(host.services)
+    statuses = []
+    for number in range(11):
+        browser = host.browser()
+        browser.address = f"2001:db8:0:1::{number + 1:x}"
+        statuses.append(browser.log_in(f"person{number}@example.com", "wrong password").status)
+    assert statuses == [400] * 10 + [429]
+    browser.address = "2001:db8:0:2::1"
+    assert browser.log_in(OWNER, PASSWORD).status == 303
+
+
 def test_one_address_tried_from_everywhere_is_held_up_and_alerts(host: Host) -> None:
     make_owner(host.services)
     statuses = [host.browser().log_in(OWNER, "wrong password").status for _ in range(21)]
