@@ -18,19 +18,25 @@ from server.models.operations import (
     Mail,
     Task,
 )
+from server.models.product import Annotation, ClosedDay, Funnel, Goal, Import, Segment, SiteTimezone
 from server.models.sites import ShareLink, Site
 from server.models.users import KnownDevice, LoginSession, OneTimeToken, RecoveryCode, TokenPurpose, User
 
 __all__ = [
     "Account",
     "Alert",
+    "Annotation",
     "ApiKey",
     "AuditEntry",
     "Base",
     "BatchClaim",
     "BillingProfile",
     "CacheInvalidation",
+    "ClosedDay",
     "FeatureFlag",
+    "Funnel",
+    "Goal",
+    "Import",
     "Invitation",
     "JobRun",
     "JobState",
@@ -43,8 +49,10 @@ __all__ = [
     "RecoveryCode",
     "Salt",
     "Scope",
+    "Segment",
     "ShareLink",
     "Site",
+    "SiteTimezone",
     "Task",
     "TokenPurpose",
     "User",

@@ -26,6 +26,12 @@ class Site(Base):
     rate_per_second: Mapped[int | None] = mapped_column(default=None)
     sample_every: Mapped[int] = mapped_column(default=1)
     spam_filter: Mapped[bool] = mapped_column(default=True)
+    blocked_networks: Mapped[list[str]] = mapped_column(JSON, default=list)
+    blocked_countries: Mapped[list[str]] = mapped_column(JSON, default=list)
+    blocked_paths: Mapped[list[str]] = mapped_column(JSON, default=list)
+    respects_gpc: Mapped[bool] = mapped_column(default=False)
+    embed_origins: Mapped[list[str]] = mapped_column(JSON, default=list)
+    first_hit_at_ms: Mapped[int | None] = mapped_column(BigInteger, default=None)
     created_at_ms: Mapped[int] = mapped_column(BigInteger)
 
 

@@ -30,7 +30,7 @@ from server.app_database import (
 )
 from server.batches import CLAIM_LIFE_MS, BatchConflict, claim_batch, finish_claim, release_claim
 from server.config import Settings, load_settings
-from server.models import Account, ApiKey, Base, BillingProfile, Salt, Site, Version, Watermark
+from server.models import Account, ApiKey, Base, BillingProfile, Salt, ShareLink, Site, Version, Watermark
 from server.salts import keep_salts, kept_dates
 from server.sites import SiteError, add_site, find_site, list_sites
 from server.snapshot import read_source
@@ -104,6 +104,22 @@ def test_every_migration_can_be_taken_back_and_keeps_sites_and_keys(settings: Se
         session.add(Account(name="next", created_at_ms=NOON_MS))
     with reading(engine) as session:
         assert max(session.execute(select(Account.account_id)).scalars()) == 8
+
+
+def test_a_migration_of_sites_keeps_what_refers_to_them(settings: Settings, engine: Engine) -> None:
+    site = add_site(engine, "kept.example", account_id=1)
+    with writing(engine) as session:
+        session.add(ShareLink(site_id=site.site_id, slug="kept", name="kept", created_at_ms=NOON_MS))
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR))
+    config.set_main_option("path_separator", "os")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "20261125_accounts_and_operations")
+    migrate_app_database(settings, engine)
+    with reading(engine) as session:
+        assert session.execute(select(ShareLink.slug)).scalars().all() == ["kept"]
+        assert session.execute(select(Site.blocked_networks, Site.respects_gpc)).one() == ([], False)
 
 
 def test_writers_wait_for_each_other_and_lose_nothing(settings: Settings, engine: Engine) -> None:
