@@ -131,7 +131,7 @@ class BaseHandler(RequestHandler):
             raise HTTPError(405)
         access = self.access if isinstance(self.access, Access) else self.access[method]
         match access.caller:
-            case Caller.ANYBODY:
+            case Caller.ANYBODY | Caller.READER:
                 pass
             case Caller.KEY:
                 self._admit_key(access)
@@ -188,9 +188,15 @@ class BaseHandler(RequestHandler):
             self.redirect("/me/confirm?" + urlencode({"next": self.request.uri or "/"}))
             raise Finish
 
-    def _admit_key(self, access: Access) -> None:
+    @property
+    def bearer_key(self) -> str | None:
+        """The API key that the request carries."""
         scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
-        holder = self.app_context.key_holder(key_hash(given.strip())) if scheme.lower() == "bearer" else None
+        return given.strip() if scheme.lower() == "bearer" else None
+
+    def _admit_key(self, access: Access) -> None:
+        key = self.bearer_key
+        holder = None if key is None else self.app_context.key_holder(key_hash(key))
         if holder is None:
             raise HTTPError(401, "A valid API key is needed: Authorization: Bearer ff_….")
         if access.scope not in holder.scopes:
@@ -198,8 +204,8 @@ class BaseHandler(RequestHandler):
         self.key_account_id = holder.account_id
 
     def check_xsrf_cookie(self) -> None:
-        """Forms carry a token; an API key is no cookie that a browser would add by itself."""
-        if self._is_for_keys:
+        """Forms carry a token. No browser adds an API key by itself, and readers change nothing."""
+        if self._caller in (Caller.KEY, Caller.READER):
             return
         try:
             super().check_xsrf_cookie()
@@ -208,12 +214,12 @@ class BaseHandler(RequestHandler):
 
     def check_trusted_origin(self, origin: str) -> bool:
         """Pages of other origins may use an API key, and nothing else."""
-        return self._is_for_keys
+        return self._caller is Caller.KEY or (self._caller is Caller.READER and self.bearer_key is not None)
 
     @property
-    def _is_for_keys(self) -> bool:
+    def _caller(self) -> Caller | None:
         access = self.access if isinstance(self.access, Access) else self.access.get(self.request.method or "")
-        return access is not None and access.caller is Caller.KEY
+        return None if access is None else access.caller
 
     @property
     def member(self) -> tuple[Login, AccountPlace]:
@@ -292,7 +298,7 @@ class BaseHandler(RequestHandler):
         retry_after_s = getattr(error, "retry_after_s", None)
         if retry_after_s is not None:
             self.set_header("Retry-After", str(retry_after_s))
-        if status_code == 401 and self._is_for_keys:
+        if status_code == 401 and self._caller in (Caller.KEY, Caller.READER):
             self.set_header("WWW-Authenticate", 'Bearer realm="footfall"')
         if self.is_api:
             answer = {"status": status_code, "message": message, "request_id": self.request_id}

@@ -7,8 +7,10 @@
 | `member(role)` | members of the path's account, at least this role | strangers 404, members of a lesser role 403 |
 | `STAFF` | staff who showed a second factor within 12 h | staff without one 403, or asked for a code; others 404 |
 | `key(scope)` | API keys of this scope | 401 without a key, 403 without the scope |
+| `READER` | who may read a site's figures (`server.reader_handler`) | 401 without credentials, 404 for another site |
 
-The path says which account: its group `account_id`, or the account of its group `domain`.
+The path says which account: its group `account_id`, or the account of its group `domain`. A route for readers may learn
+its site from the body; it asks `server.reader_handler` before it touches anything.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ class Caller(Enum):
     MEMBER = auto()
     STAFF = auto()
     KEY = auto()
+    READER = auto()
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Access:
 PUBLIC = Access(Caller.ANYBODY)
 SIGNED_IN = Access(Caller.SIGNED_IN)
 STAFF = Access(Caller.STAFF)
+READER = Access(Caller.READER)
 
 
 def member(role: MemberRole) -> Access:

@@ -42,6 +42,8 @@ class Action(StrEnum):
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
     SITE_CREATED = "site.created"
+    SHARE_LINK_CREATED = "share_link.created"
+    SHARE_LINK_REMOVED = "share_link.removed"
     STAFF_CHANGED = "staff.changed"
     TEST_MAIL_SENT = "mail.test"
 
