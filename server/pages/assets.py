@@ -24,10 +24,7 @@ CONTENT_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; cha
 
 HASH_CHARS = 12
 
-# Scripts that pages of other sites load change with a release: an hour bounds how long a browser keeps the old one.
-SCRIPT_MAX_AGE_S = 3600
-
-NAMES = frozenset(("footfall.css", "pages.js", "demo.js"))
+NAMES = frozenset(("footfall.css", "landing.css", "pages.js", "imports.js", "demo.js"))
 
 
 @cache
@@ -51,22 +48,6 @@ class AssetHandler(BaseHandler):
         self.set_header("Content-Type", CONTENT_TYPES[suffix])
         self.set_header("Cache-Control", HASHED_CACHE_CONTROL)
         self.write((PAGES_DIR / name).read_bytes())
-
-    head = get
-
-
-class ScriptHandler(BaseHandler):
-    """The tracker script, which pages of every origin may load."""
-
-    access = PUBLIC
-
-    def get(self) -> None:
-        """Send the file; Tornado answers 304 to a matching `If-None-Match`."""
-        self.set_header("Content-Type", CONTENT_TYPES[".js"])
-        self.set_header("Cache-Control", f"public, max-age={SCRIPT_MAX_AGE_S}")
-        self.set_header("Cross-Origin-Resource-Policy", "cross-origin")
-        self.set_header("Access-Control-Allow-Origin", "*")
-        self.write((PAGES_DIR / "footfall.js").read_bytes())
 
     head = get
 

@@ -55,7 +55,7 @@ UMAMI_PAGE = """<!doctype html><link rel="icon" href="data:,">
 
 OWN_PAGE = """<!doctype html><link rel="icon" href="data:,">
 <title>Footfall</title><button id="go">Go</button>
-<script defer src="{base}/js/footfall.js" data-domain="{domain}"></script>"""
+<script defer src="{base}/js/footfall.js" data-domain="{domain}" data-local></script>"""
 
 
 @pytest.fixture(scope="module")
