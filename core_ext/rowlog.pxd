@@ -58,7 +58,7 @@ cdef inline bint is_metric(uint8_t code) noexcept nogil:
 
 
 cdef inline bint is_outcome_of_short(uint8_t code) noexcept nogil:
-    return OUTCOME_BOT <= code <= OUTCOME_UNSUPPORTED or OUTCOME_JSON <= code <= OUTCOME_FIELD_RANGE
+    return OUTCOME_BOT <= code <= OUTCOME_BLOCKED_PATH or OUTCOME_JSON <= code <= OUTCOME_FIELD_RANGE
 
 
 cdef inline size_t stored_string_bytes(size_t size_bytes) noexcept nogil:

@@ -153,6 +153,21 @@ class DelegatedRequest:
     def has_body(self) -> bool: ...
 
 @final
+class PastEvents:
+    """Judges events of the past by the rules of live hits, at their own times, and gives their records. For imports.
+
+    Errors: OSError for the rules pack, ValueError for a snapshot that cannot be meant.
+    """
+
+    def __new__(cls, rules_path: str) -> PastEvents: ...
+    def apply_snapshot(self, snapshot_json: bytes) -> None:
+        """Takes the site, the local days around the events, and a salt that is no live one."""
+
+    def judge(self, event: bytes, time_ms: int, account_id: int) -> tuple[int, bytes]:
+        """Judge one event of one site, an entry of a server batch as JSON on one line: the shard and payload of its
+        record, a full one or a short one. ValueError when it is no event for one site, or without a snapshot."""
+
+@final
 class Agents:
     """Agents, countries and referrers by the rules of one pack. For tests, benchmarks and commands; ingest has its own.
 
@@ -283,6 +298,7 @@ __all__ = [
     "Collector",
     "Connection",
     "DelegatedRequest",
+    "PastEvents",
     "SealedSegments",
     "SegmentScan",
     "bot_reasons",

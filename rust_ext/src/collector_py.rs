@@ -315,7 +315,7 @@ fn spool_stats(end: &SealedEnd, stats: &Bound<'_, PyDict>) -> PyResult<()> {
 }
 
 /// The hash seeds of this process: nobody outside may steer hits into one slot of a table.
-fn random_seed() -> PyResult<[u64; 2]> {
+pub fn random_seed() -> PyResult<[u64; 2]> {
     let mut bytes = [0; 16];
     let mut source = std::fs::File::open("/dev/urandom")?;
     std::io::Read::read_exact(&mut source, &mut bytes)?;

@@ -3,6 +3,7 @@
 mod agents_py;
 mod collector_py;
 mod connection_py;
+mod past_events_py;
 mod scan_py;
 mod tables;
 
@@ -12,6 +13,7 @@ use pyo3::prelude::*;
 fn _ingest(module: &Bound<'_, PyModule>) -> PyResult<()> {
     agents_py::register(module)?;
     scan_py::register(module)?;
+    past_events_py::register(module)?;
     module.add_class::<collector_py::Collector>()?;
     module.add_class::<collector_py::SealedSegments>()?;
     module.add_class::<connection_py::Connection>()?;

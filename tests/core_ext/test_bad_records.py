@@ -50,7 +50,7 @@ BAD: list[tuple[RecordFault, bytes]] = [
     (RecordFault.CODE, Hit(metrics=((18, 1.0),)).payload()),
     (RecordFault.CODE, Hit(metrics=((0, 1.0),)).payload()),
     (RecordFault.CODE, Short(outcome=0).payload()),
-    (RecordFault.CODE, Short(outcome=12).payload()),
+    (RecordFault.CODE, Short(outcome=15).payload()),
     (RecordFault.CODE, Short(outcome=107).payload()),
     (RecordFault.UTF8, replace(Hit(), strings=(b"\xff", *Hit().strings[1:])).payload()),
     # A character that starts in one string and ends in the next.

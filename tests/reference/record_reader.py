@@ -11,7 +11,7 @@ import struct
 
 from tests.reference.records import METRIC_NAMES, STRING_NAMES, Hit, Short
 
-_OUTCOMES_OF_SHORT = {*range(1, 12), *range(100, 107)}
+_OUTCOMES_OF_SHORT = {*range(1, 15), *range(100, 107)}
 _HIT_FIXED_BYTES = 104
 _SHORT_BYTES = 16
 

@@ -3,6 +3,7 @@
 //! * it is answered with one complete HTTP answer, and never with a 5xx;
 //! * it leaves at least one record, and every record can be read back;
 //! * no query string or fragment mark gets into a stored path or referrer, except hash routing's own `#`;
+//! * no row of the site with blocked paths has one of them;
 //! * a server batch of the same bytes leaves exactly the records that its report counts.
 //!
 //! The first input byte chooses the endpoint; a second one the headers; the rest is body and query alike.
@@ -24,7 +25,10 @@ const SNAPSHOT: &[u8] = br#"{"version":1,"shards":3,
     "timezones":[{"name":"UTC","days":[[1795305600,"2026-11-22"],[1795392000,"2026-11-23"]]}],
     "salts":{"2026-11-23":"000102030405060708090a0b0c0d0e0f"},
     "sites":[{"site_id":1,"public_id":"6f2c8f0e-0a3b-4c55-9d3e-1a2b3c4d5e6f","domain":"a.test","timezone":0,"account_id":1,
-              "state":"active","drop_bot_mask":0}]}"#;
+              "state":"active","drop_bot_mask":0},
+             {"site_id":2,"public_id":"00000000-0000-4000-8000-000000000002","domain":"b.test","timezone":0,"account_id":1,
+              "state":"active","drop_bot_mask":0,"blocked_networks":["192.0.2.0/24","2001:db8::/32"],
+              "blocked_countries":["DE"],"blocked_paths":["/a","/a*/b**c","**.php"]}]}"#;
 
 #[derive(Default)]
 struct Checked {
@@ -42,6 +46,7 @@ impl RecordSink for Checked {
         let text = |field: StringField| record.strings[field as usize];
         assert!(text(StringField::Path).starts_with('/') && !text(StringField::Path).contains('?'));
         assert!(!text(StringField::Referrer).contains(['?', '#']));
+        assert!(record.site_id == 1 || !text(StringField::Path).ends_with(".php"));
         self.bytes.clear();
         record::encode_hit(record, &mut self.bytes);
         record::check(&self.bytes).expect("a record that can be read back");

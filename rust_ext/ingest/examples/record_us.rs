@@ -7,7 +7,8 @@
 //! The mix is that of a busy site: page views with Client Hints, referrers and campaigns, engagement, vitals, custom events
 //! with props, a few bots and unknown sites; Zipf-like pages, a few hundred agents (a warm cache), many addresses. HTTP
 //! parsing and the file are not part of it. Every answer and record is counted and checked. Prints one JSON line
-//! per figure, the whole mix first; `--rounds N` repeats it and prints the median.
+//! per figure, the whole mix first; `--rounds N` repeats it and prints the median. With `--blocks` the site keeps out 10,000
+//! networks, 50 countries and 50 path patterns, none of which any hit is of.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::panic)]
 #![allow(missing_docs)]
 
@@ -200,13 +201,31 @@ fn hit(random: &mut Random) -> Hit {
     hit
 }
 
-fn pipeline(rules: Arc<Rules>) -> Pipeline<Encoded> {
+/// The entries of a site that blocks much, as members of its JSON.
+fn blocks() -> String {
+    let list = |entries: Vec<String>| entries.join("\",\"");
+    let networks = (0..10_000_u32).map(|index| format!("{}/28", Ipv4Addr::from(0xC000_0000 + (index << 8)))).collect();
+    let countries = (0..50_u8).map(|index| format!("Q{}", char::from(b'A' + index % 26))).collect();
+    let paths = (0..50).map(|index| match index % 3 {
+        0 => format!("/admin-{index}"),
+        1 => format!("/internal/{index}/**"),
+        _ => format!("/blog/*/draft-{index}-*"),
+    });
+    format!(
+        ",\"blocked_networks\":[\"{}\"],\"blocked_countries\":[\"{}\"],\"blocked_paths\":[\"{}\"]",
+        list(networks),
+        list(countries),
+        list(paths.collect())
+    )
+}
+
+fn pipeline(rules: Arc<Rules>, blocks: &str) -> Pipeline<Encoded> {
     let day = |date: &str, start_s: i64| format!("[{start_s},\"{date}\"]");
     let snapshot = format!(
         "{{\"version\":1,\"shards\":2,\"timezones\":[{{\"name\":\"UTC\",\"days\":[{},{},{}]}}],\
          \"salts\":{{\"2026-11-23\":\"000102030405060708090a0b0c0d0e0f\"}},\"limits\":{{\"rate_per_address_per_second\":1000}},\
          \"sites\":[{{\"site_id\":1,\"public_id\":\"6f2c8f0e-0a3b-4c55-9d3e-1a2b3c4d5e6f\",\"domain\":\"example.com\",\
-         \"timezone\":0,\"state\":\"active\",\"allowed_hostnames\":[\"example.com\"]}}]}}",
+         \"timezone\":0,\"state\":\"active\",\"allowed_hostnames\":[\"example.com\"]{blocks}}}]}}",
         day("2026-11-22", 1_795_305_600),
         day("2026-11-23", 1_795_392_000),
         day("2026-11-24", 1_795_478_400),
@@ -284,7 +303,8 @@ fn main() {
     });
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let hits: Vec<Hit> = (0..HITS).map(|_| hit(&mut random)).collect();
-    let mut pipeline = pipeline(rules);
+    let blocks = if arguments.iter().any(|argument| argument == "--blocks") { blocks() } else { String::new() };
+    let mut pipeline = pipeline(rules, &blocks);
     let kind_of = |hit: &Hit| match hit.endpoint {
         Endpoint::Send => "umami",
         Endpoint::Gif => "gif",

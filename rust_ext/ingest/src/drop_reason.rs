@@ -26,7 +26,7 @@ pub enum Outcome {
     Rate = 5,
     /// The account's monthly capacity and its grace period are used up.
     Capacity = 6,
-    /// The site is blocked by staff, or destroyed.
+    /// The site is blocked by staff, being deleted, or destroyed.
     Blocked = 7,
     /// No site of that domain or id in the snapshot.
     UnknownSite = 8,
@@ -36,6 +36,12 @@ pub enum Outcome {
     Sampled = 10,
     /// A valid request of a kind that Footfall does not store (Umami `identify`).
     Unsupported = 11,
+    /// The client's address is in a network that the site keeps out.
+    BlockedNetwork = 12,
+    /// The client's country is one that the site keeps out.
+    BlockedCountry = 13,
+    /// The page's path is one that the site keeps out.
+    BlockedPath = 14,
     /// Malformed JSON, or not the shape the endpoint takes.
     Json = 100,
     /// A field of the wrong type.
@@ -54,7 +60,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in code order. The Python and SQL sides are checked against it.
-    pub const ALL: [Outcome; 19] = [
+    pub const ALL: [Outcome; 22] = [
         Outcome::Accepted,
         Outcome::Bot,
         Outcome::Prefetch,
@@ -67,6 +73,9 @@ impl Outcome {
         Outcome::Timestamp,
         Outcome::Sampled,
         Outcome::Unsupported,
+        Outcome::BlockedNetwork,
+        Outcome::BlockedCountry,
+        Outcome::BlockedPath,
         Outcome::Json,
         Outcome::FieldType,
         Outcome::FieldMissing,
@@ -104,6 +113,9 @@ impl Outcome {
             Outcome::Timestamp => "timestamp",
             Outcome::Sampled => "sampled",
             Outcome::Unsupported => "unsupported",
+            Outcome::BlockedNetwork => "blocked_network",
+            Outcome::BlockedCountry => "blocked_country",
+            Outcome::BlockedPath => "blocked_path",
             Outcome::Json => "json",
             Outcome::FieldType => "field_type",
             Outcome::FieldMissing => "field_missing",

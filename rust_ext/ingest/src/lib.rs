@@ -4,6 +4,7 @@
 //! bytes → http::Connection → pipeline::Pipeline (payload, agents, url, country, visitor) → record → spool → segment
 //! ```
 pub mod agents;
+pub mod blocks;
 pub mod country;
 pub mod drop_reason;
 pub mod http;

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use crate::blocks::{BlockError, Blocks};
 use crate::rate::Rate;
 use crate::visitor::{Salt, VisitorKey};
 
@@ -27,6 +28,8 @@ pub enum SiteState {
     Depleted,
     /// Blocked by staff: dropped as `blocked`.
     Blocked,
+    /// To be destroyed soon: dropped as `blocked`.
+    Deleting,
     /// Being or already destroyed: dropped as `blocked`.
     Destroyed,
 }
@@ -52,6 +55,8 @@ pub struct Site {
     pub sample_every: u16,
     /// Whether hits with a referrer on the spam list are dropped.
     pub spam_filter: bool,
+    /// What the site's people keep out; `None` = nothing.
+    pub blocks: Option<Box<Blocks>>,
     timezone: usize,
     exact_hostnames: Box<[Box<str>]>,
     /// Without the star: `.example.com`.
@@ -131,6 +136,13 @@ pub enum SnapshotError {
     },
     /// An API-key hash that is not 64 hex digits.
     ApiKey,
+    /// A blocked network, country or path that cannot be read.
+    Blocks {
+        /// The site.
+        site_id: u32,
+        /// What it is; never the entry, which may be an address.
+        error: BlockError,
+    },
 }
 
 impl std::fmt::Display for SnapshotError {
@@ -149,6 +161,14 @@ impl std::fmt::Display for SnapshotError {
                 write!(formatter, "snapshot: the public id of site {site_id} is not a UUID")
             }
             SnapshotError::ApiKey => formatter.write_str("snapshot: an API-key hash is not 64 hex digits"),
+            SnapshotError::Blocks { site_id, error } => {
+                let what = match error {
+                    BlockError::Network => "network",
+                    BlockError::Country => "country",
+                    BlockError::Path => "path",
+                };
+                write!(formatter, "snapshot: a blocked {what} of site {site_id} cannot be read")
+            }
         }
     }
 }
@@ -198,6 +218,12 @@ struct SiteJson {
     sample_every: u16,
     #[serde(default = "yes")]
     spam_filter: bool,
+    #[serde(default)]
+    blocked_networks: Vec<String>,
+    #[serde(default)]
+    blocked_countries: Vec<String>,
+    #[serde(default)]
+    blocked_paths: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -255,7 +281,7 @@ impl Snapshot {
                 return Err(SnapshotError::Timezone { site_id });
             }
             let public_id = uuid_bits(json.public_id.as_bytes()).ok_or(SnapshotError::PublicId { site_id })?;
-            let site = read_site(json);
+            let site = read_site(json).map_err(|error| SnapshotError::Blocks { site_id, error })?;
             by_public_id.insert(public_id, index);
             // A domain may have been registered again after its former site was destroyed: the living one answers.
             if site.state != SiteState::Destroyed || !by_domain.contains_key(&site.domain) {
@@ -369,7 +395,7 @@ fn read_timezone(json: TimezoneJson, salts: &HashMap<i32, Salt>) -> Result<Timez
     Ok(Timezone { name: json.name.into_boxed_str(), days: days.into_boxed_slice() })
 }
 
-fn read_site(json: SiteJson) -> Site {
+fn read_site(json: SiteJson) -> Result<Site, BlockError> {
     let mut exact = Vec::new();
     let mut suffixes = Vec::new();
     for entry in json.allowed_hostnames {
@@ -380,7 +406,7 @@ fn read_site(json: SiteJson) -> Site {
         }
     }
     let domain = json.domain.trim().to_ascii_lowercase();
-    Site {
+    Ok(Site {
         site_id: json.site_id,
         account_id: json.account_id,
         state: json.state,
@@ -390,10 +416,11 @@ fn read_site(json: SiteJson) -> Site {
         rate: json.rate_per_second.map(Rate::per_second),
         sample_every: json.sample_every.max(1),
         spam_filter: json.spam_filter,
+        blocks: Blocks::read(&json.blocked_networks, &json.blocked_countries, &json.blocked_paths)?,
         timezone: json.timezone,
         exact_hostnames: exact.into_boxed_slice(),
         hostname_suffixes: suffixes.into_boxed_slice(),
-    }
+    })
 }
 
 /// Days since the epoch of `2026-11-22`, by the proleptic Gregorian calendar.

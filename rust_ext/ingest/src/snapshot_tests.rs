@@ -81,6 +81,21 @@ fn allowed_hostnames_are_exact_or_below_a_star() {
 }
 
 #[test]
+fn blocks_are_there_when_a_site_has_any() {
+    assert!(read(&sample()).unwrap().sites()[0].blocks.is_none());
+    let mut value = sample();
+    value["sites"][0]["blocked_networks"] = json!(["192.0.2.0/24", "2001:db8::/32"]);
+    value["sites"][0]["blocked_countries"] = json!(["DE"]);
+    value["sites"][0]["blocked_paths"] = json!(["/admin/**"]);
+    let snapshot = read(&value).unwrap();
+    let blocks = snapshot.sites()[0].blocks.as_deref().unwrap();
+    assert!(blocks.networks.contains("192.0.2.1".parse().unwrap()));
+    assert!(blocks.networks.contains("2001:db8::1".parse().unwrap()));
+    assert!(blocks.countries.contains(*b"DE") && !blocks.countries.contains(*b"FR"));
+    assert!(blocks.paths.contains("/admin/users") && !blocks.paths.contains("/"));
+}
+
+#[test]
 fn a_living_site_wins_its_domain_over_a_destroyed_one() {
     for order in [[0, 1], [1, 0]] {
         let mut value = sample();
@@ -106,7 +121,8 @@ fn every_error_names_its_cause() {
     assert!(matches!(Snapshot::from_json(b"{").unwrap_err(), SnapshotError::Json(_)));
     assert!(matches!(broken(&|v| v["sites"][0]["state"] = json!("gone")), SnapshotError::Json(_)));
     type Change = dyn Fn(&mut Value);
-    let cases: [(&Change, SnapshotError); 8] = [
+    let blocks = |error| SnapshotError::Blocks { site_id: 1, error };
+    let cases: [(&Change, SnapshotError); 11] = [
         (&|v| v["sites"][0]["timezone"] = json!(1), SnapshotError::Timezone { site_id: 1 }),
         (&|v| v["timezones"][0]["days"] = json!([]), SnapshotError::Days { timezone: "Europe/Berlin".into() }),
         (
@@ -118,11 +134,15 @@ fn every_error_names_its_cause() {
         (&|v| v["salts"] = json!({"2026-10-25": "00"}), SnapshotError::Salt { date: "2026-10-25".into() }),
         (&|v| v["sites"][0]["public_id"] = json!("1"), SnapshotError::PublicId { site_id: 1 }),
         (&|v| v["api_keys"][0]["hash"] = json!("zz"), SnapshotError::ApiKey),
+        (&|v| v["sites"][0]["blocked_networks"] = json!(["203.0.113.9/64"]), blocks(BlockError::Network)),
+        (&|v| v["sites"][0]["blocked_countries"] = json!(["Germany"]), blocks(BlockError::Country)),
+        (&|v| v["sites"][0]["blocked_paths"] = json!(["no path"]), blocks(BlockError::Path)),
     ];
     for (change, expected) in cases {
         let error = broken(change);
         assert_eq!(error, expected);
         assert!(error.to_string().starts_with("snapshot: "));
+        assert!(!error.to_string().contains("203"), "an error shows an address");
     }
 }
 

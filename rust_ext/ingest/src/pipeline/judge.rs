@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{OutcomeCounts, RecordSink, address_of};
 use crate::agents::{Agent, AgentParser, ClientHints, bot};
+use crate::blocks::Blocks;
 use crate::drop_reason::Outcome;
 use crate::language::language;
 use crate::payload::event::Sender;
@@ -187,10 +188,14 @@ impl Asked<'_> {
         match site.state {
             SiteState::Active => {}
             SiteState::Depleted => return drop(Outcome::Capacity),
-            SiteState::Blocked | SiteState::Destroyed => return drop(Outcome::Blocked),
+            SiteState::Blocked | SiteState::Deleting | SiteState::Destroyed => return drop(Outcome::Blocked),
         }
         if fields.name == EventName::Unsupported {
             return drop(Outcome::Unsupported);
+        }
+        let blocks = site.blocks.as_deref();
+        if let Some(reason) = blocks.and_then(|blocks| self.blocked_origin(blocks, reading.address)) {
+            return drop(reason);
         }
         let now_ms = arrival.now_ms;
         // A server's batch comes all at once and is bounded by the account's plan.
@@ -199,6 +204,9 @@ impl Asked<'_> {
         }
         if !site.allows_hostname(reading.page.hostname) {
             return drop(Outcome::Hostname);
+        }
+        if blocks.is_some_and(|blocks| blocks.paths.contains(reading.page.path)) {
+            return drop(Outcome::BlockedPath);
         }
         let time_ms = match arrival.sender {
             Sender::Server => fields.time_ms.unwrap_or(now_ms),
@@ -232,6 +240,16 @@ impl Asked<'_> {
 }
 
 impl Asked<'_> {
+    /// Why a site keeps an address out, if it does. What is stored as the country is what counts here.
+    fn blocked_origin(&self, blocks: &Blocks, address: IpAddr) -> Option<Outcome> {
+        if blocks.networks.contains(address) {
+            return Some(Outcome::BlockedNetwork);
+        }
+        let is_asked = !blocks.countries.is_empty();
+        let country = is_asked.then(|| self.rules.country().lookup(address)).flatten();
+        country.is_some_and(|country| blocks.countries.contains(country)).then_some(Outcome::BlockedCountry)
+    }
+
     fn is_within_rates(&mut self, snapshot: &Snapshot, site: &Site, address: IpAddr, now_ms: i64) -> bool {
         snapshot.rate_per_address.is_none_or(|rate| self.rates.allow_address(address, rate, now_ms))
             && site.rate.is_none_or(|rate| self.rates.allow_site(site.site_id, rate, now_ms))

@@ -9,15 +9,18 @@
 //! | 2 | the site is known, and the sender's where an account is | `unknown_site` |
 //! | 3 | within its capacity, not blocked | `capacity`, `blocked` |
 //! | 4 | a kind of event that is stored | `unsupported` |
-//! | 5 | within the rate of its address and of its site (server batches are not rated) | `rate` |
-//! | 6 | from an allowed hostname | `hostname` |
-//! | 7 | a supplied time is recent | `timestamp` |
-//! | 8 | seen, not prefetched | `prefetch` |
-//! | 9 | not a bot by a reason that the site keeps out | `bot` |
-//! | 10 | not from a spam referrer | `referrer_spam` |
-//! | 11 | kept by the site's sampling | `sampled` |
+//! | 5 | not from a network or a country that the site keeps out | `blocked_network`, `blocked_country` |
+//! | 6 | within the rate of its address and of its site (server batches are not rated) | `rate` |
+//! | 7 | from an allowed hostname | `hostname` |
+//! | 8 | not of a page that the site keeps out | `blocked_path` |
+//! | 9 | a supplied time is recent | `timestamp` |
+//! | 10 | seen, not prefetched | `prefetch` |
+//! | 11 | not a bot by a reason that the site keeps out | `bot` |
+//! | 12 | not from a spam referrer | `referrer_spam` |
+//! | 13 | kept by the site's sampling | `sampled` |
 //!
-//! Rates come before the agent is looked at: an agent made to be slow to match must not be worth sending twice.
+//! Whoever is kept out by address does not use up the site's rate. Rates come before what may be slow, patterns of paths and
+//! agents: a hit made to be slow must not be worth sending twice.
 //! Without a snapshot, without a salt or without room in the spool nothing is judged: the answer is 503.
 //!
 //! Ownership: one pipeline per process, used by one thread. Nothing is allocated per hit: strings borrow from the request

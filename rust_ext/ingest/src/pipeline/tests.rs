@@ -88,6 +88,11 @@ fn snapshot() -> Arc<Snapshot> {
         site(7, "second.example", ""),
         site(8, "lenient.example", ",\"drop_bot_mask\":0"),
         site(9, "other-account.example", ""),
+        site(10, "office.example", ",\"blocked_networks\":[\"203.0.113.0/28\"]"),
+        site(11, "abroad.example", ",\"blocked_countries\":[\"XA\"]"),
+        site(12, "admin.example", ",\"blocked_paths\":[\"/admin**\"]"),
+        site(13, "leaving.example", ",\"state\":\"deleting\""),
+        site(14, "crowded.example", ",\"rate_per_second\":1,\"blocked_networks\":[\"203.0.113.9\"]"),
     ]
     .join(",");
     let json = format!(
@@ -162,7 +167,12 @@ fn every_outcome_is_produced_and_named() {
         ("", page("example.com"), Outcome::Accepted),
         ("", page("nobody.example"), Outcome::UnknownSite),
         ("", page("blocked.example"), Outcome::Blocked),
+        ("", page("leaving.example"), Outcome::Blocked),
         ("", page("depleted.example"), Outcome::Capacity),
+        ("", page("office.example"), Outcome::BlockedNetwork),
+        ("", page("abroad.example"), Outcome::BlockedCountry),
+        ("", page("admin.example"), Outcome::Accepted),
+        ("", page("admin.example").replace("example/\"", "example/admin/users?x\""), Outcome::BlockedPath),
         ("", page("strict.example").replace("https://strict", "https://evil"), Outcome::Hostname),
         ("", page("sampled.example"), Outcome::Sampled),
         ("Sec-Purpose: prefetch;prerender\r\n", page("example.com"), Outcome::Prefetch),
@@ -219,6 +229,19 @@ fn every_outcome_is_produced_and_named() {
     let records = pipeline.sink.rows.len() + pipeline.sink.short.len();
     let counted: u64 = pipeline.outcome_counts().map(|(_, count)| count).sum();
     assert_eq!(records as u64, counted, "each answered hit leaves a record");
+}
+
+#[test]
+fn who_is_kept_out_by_address_does_not_use_up_the_sites_rate() {
+    let mut pipeline = pipeline();
+    let hit = "{\"n\":\"pageview\",\"u\":\"https://crowded.example/\"}";
+    for _ in 0..20 {
+        assert!(event(&mut pipeline, hit).contains("X-Footfall-Dropped: blocked_network"));
+    }
+    let from_elsewhere = hit.replace('}', ",\"ip\":\"198.51.100.7\"}");
+    let report = pipeline.batch(from_elsewhere.as_bytes(), 1, "203.0.113.9".parse().unwrap(), NOON_MS);
+    assert_eq!(report.outcomes.get("accepted"), Some(&1), "blocked is the visitor's address, not the server's");
+    assert_eq!(pipeline.counts.of(Outcome::Rate), 0);
 }
 
 const OLD_MS: i64 = 8 * 24 * 3_600 * 1_000;

@@ -83,7 +83,7 @@ impl Rules {
         &self.bots
     }
 
-    /// Rules of referrers only, for tests of what uses them.
+    /// Rules of referrers, and of one country: `XA` is 203.0.113.0/24. For tests of what uses them.
     ///
     /// # Errors
     /// A medium that does not exist.
@@ -94,6 +94,11 @@ impl Rules {
         let sources: Vec<&[_]> = sources.iter().map(Vec::as_slice).collect();
         let spam: Vec<[_; 1]> = spam.iter().map(|host| [Some(*host)]).collect();
         let spam: Vec<&[_]> = spam.iter().map(|row| &row[..]).collect();
+        let mut countries = [1, 0, 0, 0, 3, 0, 0, 0, b'X', b'A'].to_vec();
+        for start in [[0; 4], [203, 0, 113, 0], [203, 0, 114, 0]] {
+            countries.extend(u32::from_be_bytes(start).to_le_bytes());
+        }
+        countries.extend([0, 1, 0]);
         Rules::from_bytes(&write_pack(&[
             (pack::INFO, b"{}".to_vec()),
             (pack::UAP_BROWSERS, write_rows(6, &[])),
@@ -103,6 +108,7 @@ impl Rules {
             (pack::CRAWLERS, write_rows(1, &[])),
             (pack::SOURCES, write_rows(3, &sources)),
             (pack::SPAM, write_rows(1, &spam)),
+            (pack::COUNTRY_V4, countries),
         ]))
     }
 
