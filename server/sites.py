@@ -25,6 +25,12 @@ _DOMAIN = re.compile(
 
 FIRST_ACCOUNT_ID = 1
 
+# Where a site's pages are: `/sites/<domain>/settings`. No path of a domain may contain them.
+PAGE_NAMES = frozenset(("settings", "install", "imports", "count"))
+
+# States in which a site's figures are gone for its readers; in the first an owner may still take it back.
+GONE_STATES = frozenset(("deleting", "destroyed"))
+
 
 class SiteError(ValueError):
     """A site cannot be made as asked; `str()` says why, `field` which of the two is wrong. Nothing was changed."""
@@ -43,16 +49,12 @@ def add_site(
     actor: int | None = None,
 ) -> Site:
     """Make a site of this account. Raises `SiteError` for a wrong domain or time zone, or a domain that is taken."""
-    domain = domain.strip().lower().removeprefix("www.")
-    if not _DOMAIN.fullmatch(domain):
-        raise SiteError("domain", f"{domain!r} is not a domain, such as example.com")
-    if timezone not in available_timezones():
-        raise SiteError("timezone", f"{timezone!r} is not a time zone, such as Europe/Berlin")
+    domain = checked_domain(domain)
     site = Site(
         public_id=str(uuid.uuid4()),
         domain=domain,
         account_id=account_id,
-        timezone=timezone,
+        timezone=checked_timezone(timezone),
         created_at_ms=now_ms(),
     )
     try:
@@ -65,6 +67,24 @@ def add_site(
     return site
 
 
+def checked_domain(domain: str) -> str:
+    """The domain as it is kept: in lower case, without `www.`. Raises `SiteError`."""
+    domain = domain.strip().lower().removeprefix("www.")
+    if not _DOMAIN.fullmatch(domain):
+        raise SiteError("domain", f"{domain!r} is not a domain, such as example.com")
+    reserved = PAGE_NAMES.intersection(domain.split("/")[1:])
+    if reserved:
+        raise SiteError("domain", f"a domain's path may not contain {min(reserved)!r}")
+    return domain
+
+
+def checked_timezone(timezone: str) -> str:
+    """The name of a time zone. Raises `SiteError`."""
+    if timezone not in available_timezones():
+        raise SiteError("timezone", f"{timezone!r} is not a time zone, such as Europe/Berlin")
+    return timezone
+
+
 def list_sites(engine: Engine) -> list[Site]:
     """All sites that are not destroyed, by domain."""
     with reading(engine) as session:
@@ -72,8 +92,15 @@ def list_sites(engine: Engine) -> list[Site]:
 
 
 def sites_of_accounts(engine: Engine, account_ids: Collection[int]) -> list[Site]:
-    """The sites of these accounts that are not destroyed, by domain."""
-    theirs = Site.account_id.in_(account_ids) & (Site.state != "destroyed")
+    """The sites of these accounts, by domain, without those that are being deleted."""
+    theirs = Site.account_id.in_(account_ids) & Site.state.not_in(GONE_STATES)
+    with reading(engine) as session:
+        return list(session.execute(select(Site).where(theirs).order_by(Site.domain)).scalars())
+
+
+def deleted_sites_of_accounts(engine: Engine, account_ids: Collection[int]) -> list[Site]:
+    """The sites of these accounts that are being deleted, which an owner may still take back."""
+    theirs = Site.account_id.in_(account_ids) & (Site.state == "deleting")
     with reading(engine) as session:
         return list(session.execute(select(Site).where(theirs).order_by(Site.domain)).scalars())
 

@@ -19,12 +19,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import orjson
 from sqlalchemy import Engine, select
@@ -37,6 +36,7 @@ from server.config import Settings
 from server.models import ApiKey, Salt, Site
 from server.salts import is_kept, keep_salts
 from server.sealing import SealBroken, seal, unseal
+from server.site_zones import BEGINNING, Zones, all_zones, date_at, start_of
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,7 @@ def read_source(engine: Engine) -> SnapshotSource:
         sites = session.execute(select(Site).order_by(Site.site_id)).scalars().all()
         keys = session.execute(select(ApiKey).order_by(ApiKey.key_id)).scalars().all()
         salts = session.execute(select(Salt).order_by(Salt.date)).scalars().all()
+        zones = all_zones(session)
         return SnapshotSource(
             version=version,
             sites=tuple(
@@ -105,6 +106,7 @@ def read_source(engine: Engine) -> SnapshotSource:
                     "domain": site.domain,
                     "account_id": site.account_id,
                     "timezone": site.timezone,
+                    "zones": [(str(first), zone) for first, zone in zones.get(site.site_id, ())],
                     "state": site.state,
                     "retention_class": site.retention_class,
                     "allowed_hostnames": site.allowed_hostnames,
@@ -112,6 +114,11 @@ def read_source(engine: Engine) -> SnapshotSource:
                     "rate_per_second": site.rate_per_second,
                     "sample_every": site.sample_every,
                     "spam_filter": site.spam_filter,
+                    "blocked_networks": site.blocked_networks,
+                    "blocked_countries": site.blocked_countries,
+                    "blocked_paths": site.blocked_paths,
+                    "former_domain": site.former_domain,
+                    "former_domain_until_ms": site.former_domain_until_ms,
                 }
                 for site in sites
             ),
@@ -122,40 +129,56 @@ def read_source(engine: Engine) -> SnapshotSource:
 
 def render(source: SnapshotSource, settings: Settings, now_ms: int) -> bytes:
     """The JSON document that the core takes, as of this time."""
-    zones = sorted({str(site["timezone"]) for site in source.sites} | {"UTC"})
-    number = {name: index for index, name in enumerate(zones)}
+    zones = {zones_in(site) for site in source.sites}
+    number = {each: index for index, each in enumerate(sorted(zones | {((BEGINNING, "UTC"),)}))}
     limits = {"rate_per_address_per_second": settings.rate_per_address_per_second or None}
     return orjson.dumps(
         {
             "version": source.version,
             "generated_at_ms": now_ms,
             "shards": settings.shards,
-            "timezones": [{"name": name, "days": local_days(name, now_ms)} for name in zones],
+            "timezones": [{"name": each[-1][1], "days": site_days(each, now_ms)} for each in number],
             "salts": {day: salt for day, salt in source.salts.items() if is_kept(day, now_ms)},
-            "sites": [{**site, "timezone": number[str(site["timezone"])]} for site in source.sites],
+            "sites": [{**site, "timezone": number[zones_in(site)]} for site in known_by(source.sites, now_ms)],
             "limits": limits,
             "api_keys": source.api_keys,
         }
     )
 
 
+def known_by(sites: Iterable[dict[str, Any]], now_ms: int) -> list[dict[str, Any]]:
+    """Each site by each of its names: first those it had until lately, for the core lets a later entry win."""
+    sites = list(sites)
+    former = [
+        {**site, "domain": site["former_domain"]}
+        for site in sites
+        if site.get("former_domain") and site["former_domain_until_ms"] > now_ms
+    ]
+    return former + sites
+
+
+def zones_in(site: Mapping[str, Any]) -> Zones:
+    """The zones of a site of a source; snapshots that were saved earlier know the newest one only."""
+    zones = tuple((date.fromisoformat(first), zone) for first, zone in site.get("zones", ()))
+    return zones or ((BEGINNING, str(site["timezone"])),)
+
+
 def local_days(zone_name: str, now_ms: int) -> list[tuple[int, str]]:
+    """`site_days` of a site that has always been in one zone."""
+    return site_days(((BEGINNING, zone_name),), now_ms)
+
+
+def site_days(zones: Zones, now_ms: int) -> list[tuple[int, str]]:
     """For each local date around now: the second (UTC) at which it starts there, ascending."""
-    zone = ZoneInfo(zone_name)
-    today = datetime.fromtimestamp(now_ms / 1000, zone).date()
+    today = date_at(zones, now_ms)
     days: list[tuple[int, str]] = []
     for offset in range(-DAYS_BACK, DAYS_AHEAD + 1):
         day = today + timedelta(days=offset)
-        start_s = _start_of(day, zone)
+        start_s = start_of(zones, day)
         if days and days[-1][0] >= start_s:
             days.pop()  # a date that the zone skipped has no length
         days.append((start_s, str(day)))
     return days
-
-
-def _start_of(day: date, zone: ZoneInfo) -> int:
-    # Where a clock change skips midnight, fold=0 counts with the offset before it, which gives the change itself.
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC).timestamp())
 
 
 def save_source(source: SnapshotSource, path: Path, secret_key: str, now_ms: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from server.models.accounts import Account, ApiKey, BillingProfile, Invitation, MemberRole, Membership, Scope
 from server.models.base import Base
+from server.models.billing import PlanChange, StripeEvent, Subscription
 from server.models.ingest import BatchClaim, Salt, Version, Watermark
 from server.models.operations import (
     Alert,
@@ -19,7 +20,7 @@ from server.models.operations import (
     Task,
 )
 from server.models.product import Annotation, ClosedDay, Funnel, Goal, Import, Segment, SiteTimezone
-from server.models.sites import ShareLink, Site
+from server.models.sites import ShareLink, Site, SiteTransfer
 from server.models.users import KnownDevice, LoginSession, OneTimeToken, RecoveryCode, TokenPurpose, User
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "MemberRole",
     "Membership",
     "OneTimeToken",
+    "PlanChange",
     "RecoveryCode",
     "Salt",
     "Scope",
@@ -53,6 +55,9 @@ __all__ = [
     "ShareLink",
     "Site",
     "SiteTimezone",
+    "SiteTransfer",
+    "StripeEvent",
+    "Subscription",
     "Task",
     "TokenPurpose",
     "User",

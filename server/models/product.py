@@ -100,7 +100,8 @@ class SiteTimezone(Base):
 class Import(Base):
     """Figures or events taken over from elsewhere.
 
-    `kind`: plausible, umami, ga4, access_log. `state`: uploaded, running, done, failed, cancelled, removing.
+    `kind`: plausible, umami, ga4, access_log; demo is no import: how far `server.demo` is told. `state`: uploaded,
+    running, done, failed, cancelled, removing.
     """
 
     __tablename__ = "imports"

@@ -1,4 +1,4 @@
-"""Sites and the links that show one to people without a login."""
+"""Sites, the links that show one to people without a login, and offers to take one over."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from server.models.base import Base
 
 
 class Site(Base):
-    """A site whose hits are taken."""
+    """A site whose hits are taken.
+
+    For a while after a change of name, hits that say `former_domain` are taken too. `state` is active, depleted,
+    blocked, deleting (asked for at `deleted_at_ms`; can be taken back) or destroyed.
+    """
 
     __tablename__ = "sites"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -32,6 +36,10 @@ class Site(Base):
     respects_gpc: Mapped[bool] = mapped_column(default=False)
     embed_origins: Mapped[list[str]] = mapped_column(JSON, default=list)
     first_hit_at_ms: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    former_domain: Mapped[str] = mapped_column(String(253), default="")
+    former_domain_until_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    deleted_at_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    state_before_deletion: Mapped[str] = mapped_column(String(16), default="")
     created_at_ms: Mapped[int] = mapped_column(BigInteger)
 
 
@@ -49,3 +57,19 @@ class ShareLink(Base):
         ForeignKey("users.user_id", ondelete="SET NULL"), default=None
     )
     created_at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class SiteTransfer(Base):
+    """An open offer of a site to another account, sent to one address. Only the hash of its token is kept."""
+
+    __tablename__ = "site_transfers"
+
+    transfer_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("sites.site_id", ondelete="CASCADE"), unique=True)
+    email: Mapped[str] = mapped_column(String(254))
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    offered_by_user_id: Mapped[int | None] = mapped_column(
+        ForeignKey("users.user_id", ondelete="SET NULL"), default=None
+    )
+    created_at_ms: Mapped[int] = mapped_column(BigInteger)
+    expires_at_ms: Mapped[int] = mapped_column(BigInteger)
