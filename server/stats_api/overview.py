@@ -1,0 +1,91 @@
+"""`GET /api/sites`: all sites of whoever is signed in, with their last 24 hours, in one query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from server.accounts.access import SIGNED_IN
+from server.cache import Cache
+from server.clock import now_ms
+from server.models import Site
+from server.queries.errors import QueryFailed, QueryRefused
+from server.queries.event_reader import EventReader, Ticket
+from server.queries.overview import glance
+from server.reader_handler import Reader
+from server.sites import sites_of_accounts
+from server.stats_api.api_handler import StatsHandler
+from server.stats_api.remembered import NOW_STEP_MS, remembered_briefly
+
+MOST_SITES = 1000
+"""Of one answer; who has more looks for one by its name."""
+
+NO_SITE = 0
+"""Overviews are of many sites: no site's changes make them out of date, and they live for seconds."""
+
+
+class OverviewHandler(StatsHandler):
+    """See the module."""
+
+    access = SIGNED_IN
+
+    async def get(self) -> None:
+        """`{"sites": [{"domain", "account_id", "account", "timezone", "visitors", "change", "sparkline"}]}`
+
+        Figures are null while the event store is away: one still gets to one's sites.
+        """
+        assert self.login is not None
+        self.reader = Reader(user_id=self.login.user_id)
+        await self.limit_rate()
+        places = {place.account_id: place for place in self.login.places}
+        sites: list[Site] = await self.in_thread(sites_of_accounts, self.app_context.engine, list(places))
+        shown = sites[:MOST_SITES]
+        figures = await self._figures(sorted(site.site_id for site in shown))
+        self.write_json(
+            {
+                "sites": [
+                    {
+                        "domain": site.domain,
+                        "account_id": site.account_id,
+                        "account": places[site.account_id].name,
+                        "timezone": site.timezone,
+                        **figures.get(str(site.site_id), {"visitors": None, "change": None, "sparkline": None}),
+                    }
+                    for site in shown
+                ],
+                "left_out": len(sites) - len(shown),
+            }
+        )
+
+    async def _figures(self, site_ids: list[int]) -> dict[str, Any]:
+        ticket = self.new_ticket()
+        cache, reader = self.app_context.services.cache, self.stats.reader
+        try:
+            body = await self.stats.run(remembered_glance, cache, reader, site_ids, ticket)
+        except (QueryFailed, QueryRefused):
+            return {}
+        figures: dict[str, Any] = orjson.loads(body)
+        return figures
+
+
+def remembered_glance(cache: Cache, reader: EventReader, site_ids: list[int], ticket: Ticket) -> bytes:
+    """Figures by site, as JSON. Blocks."""
+
+    def compute() -> dict[str, Any]:
+        at_ms = now_ms() // NOW_STEP_MS * NOW_STEP_MS
+        return {
+            str(site_id): {
+                "visitors": site.visitors,
+                "change": _change(site.visitors_before, site.visitors),
+                "sparkline": site.by_hour,
+            }
+            for site_id, site in glance(reader, site_ids, at_ms, ticket).items()
+        }
+
+    return remembered_briefly(cache, "overview", NO_SITE, {"site_ids": site_ids}, compute, ticket)
+
+
+def _change(before: int, now: int) -> int | None:
+    """In percent; none when there was nothing before."""
+    return round((now - before) * 100 / before) if before else None
