@@ -10,10 +10,12 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from core_ext.native import EVENTS_COLUMNS, LEDGER_COLUMNS, Block, SegmentError, encode_ledger, encode_segment
+from core_ext.native import EVENTS_COLUMNS, LEDGER_COLUMNS, SegmentError, encode_ledger, encode_segment
 from rust_ext import SegmentScan, scan_segment
 from server.clickhouse_tcp import Target
 from server.migrate import SchemaForm
@@ -46,6 +48,22 @@ class Probe:
     hour_s: int
 
 
+class Encoded(Protocol):
+    """What is sent of a block: `core_ext.native.Block`, or what an import makes of one."""
+
+    @property
+    def rows(self) -> int:
+        """None: there is nothing to send."""
+
+    @property
+    def parts(self) -> Sequence[bytes | memoryview]:
+        """The frames."""
+
+    @property
+    def parts_bytes(self) -> int:
+        """Their size."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What the sink needs of a segment. `records` are the readable ones, `lost_records` the others."""
@@ -58,8 +76,8 @@ class Batch:
     lost_records: int
     damage: tuple[tuple[int, int], ...]
     entries: tuple[LedgerEntry, ...]
-    events: Block
-    ledger: Block
+    events: Encoded
+    ledger: Encoded
 
     @property
     def events_token(self) -> str:

@@ -179,6 +179,12 @@ class BlockConnection:
         rows: list[Row] = self._client.execute(query, dict(parameters or {}) or None, settings=settings or None)
         return rows
 
+    def insert_rows(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Store a few rows of Python values by `INSERT INTO … (…) VALUES`; for blocks of many see `insert_block`."""
+        # A block of theirs that was deleted may be stored again, whatever its hash.
+        settings = {"insert_deduplicate": 0, "async_insert": 0}
+        self._client.execute(statement, rows, settings=settings)
+
     def command(self, statement: str, **settings: Any) -> None:
         """A statement without rows."""
         self._client.execute(statement, settings=settings or None)
