@@ -33,6 +33,9 @@ TEMPLATES: Mapping[str, frozenset[str]] = {
         "change_email": "name link expires_in",
         "email_change_notice": "name login_link",
         "invitation": "inviter account_name role link expires_in",
+        "site_offer": "inviter site_name account_name link expires_in",
+        "plan_changed": "name account_name plan former_plan monthly_events reason billing_link",
+        "payment_failed": "name account_name plan until billing_link",
         "new_login": "name at_ms device country sessions_link reset_link",
         "password_changed": "name login_link reset_link",
         "two_factor_changed": "name state reset_link",
@@ -49,7 +52,7 @@ MAX_VALUE_CHARS = 300
 
 # The only value of several lines; it is ours.
 _MULTILINE = frozenset(("detail",))
-_NAMES = frozenset(("name", "inviter", "account_name", "device"))
+_NAMES = frozenset(("name", "inviter", "account_name", "site_name", "device"))
 
 # Control characters, line and paragraph separators, and marks that change the reading direction.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")

@@ -3,9 +3,10 @@
 As a module: `program("redis-server")` gives a test the path of a program, or skips the test when its service is named
 in FOOTFALL_SKIP_SERVICES, or fails it. Nothing is ever skipped because it is merely absent.
 
-As a command (`make test` calls it): `python -m tests.services --install [SERVICE …]` installs what is missing when it
-is root on a machine with apt, otherwise it names what is missing and exits 1. Installing starts no system service:
-tests start their own processes on free loopback ports.
+As a command (`make test` calls it): `python -m tests.services --install [SERVICE …]` installs what is missing: Debian
+packages when it is root on a machine with apt, Go modules into `.make/bin` where there is a Go toolchain. Otherwise it
+names what is missing and exits 1. Installing starts no system service: tests start their own processes on free loopback
+ports.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ SKIP_VARIABLE = "FOOTFALL_SKIP_SERVICES"
 # Debian installs servers here, and an ordinary user's PATH lacks them.
 SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 
+# Where programs that are built from Go modules are put.
+GO_BIN = Path(__file__).resolve().parents[2] / ".make" / "bin"
+
 # Debian asks this script whether a package may start its service; 101 is "no" (invoke-rc.d's documented answer).
 POLICY_SCRIPT = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = "#!/bin/sh\nexit 101\n"
@@ -32,10 +36,18 @@ POLICY_TEXT = "#!/bin/sh\nexit 101\n"
 
 @dataclass(frozen=True)
 class Service:
-    """One service: the programs it consists of and the Debian packages that carry them."""
+    """One service: the programs it consists of, and the Debian packages or the Go module that carry them."""
 
     programs: tuple[str, ...]
-    debian_packages: tuple[str, ...]
+    debian_packages: tuple[str, ...] = ()
+    go_module: str = ""
+
+    @property
+    def source(self) -> str:
+        """What installs it, for people."""
+        if self.go_module:
+            return f"go install {self.go_module}"
+        return f"Debian: {' '.join(self.debian_packages)}"
 
 
 SERVICES: dict[str, Service] = {
@@ -44,6 +56,8 @@ SERVICES: dict[str, Service] = {
     "wrk": Service(("wrk",), ("wrk",)),
     "chromium": Service(("chromium", "chromedriver"), ("chromium", "chromium-driver")),
     "postgresql": Service(("postgres", "initdb"), ("postgresql",)),
+    # Stripe's own double of its API: it knows the specification and remembers nothing.
+    "stripe-mock": Service(("stripe-mock",), go_module="github.com/stripe/stripe-mock@v0.203.0"),
 }
 
 
@@ -52,8 +66,8 @@ class MissingProgramError(RuntimeError):
 
 
 def find_program(name: str) -> Path | None:
-    """The path of a program, looked for on PATH, in the system folders and in Debian's versioned PostgreSQL folders."""
-    folders = [*os.environ.get("PATH", "").split(os.pathsep), *SYSTEM_FOLDERS]
+    """The path of a program: on PATH, in the system folders, in Debian's PostgreSQL folders, or built here."""
+    folders = [*os.environ.get("PATH", "").split(os.pathsep), *SYSTEM_FOLDERS, str(GO_BIN)]
     folders += sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
     found = shutil.which(name, path=os.pathsep.join(folders))
     return Path(found) if found else None
@@ -87,8 +101,8 @@ def program(name: str) -> Path:
         pytest.skip(f"{service} is named in {SKIP_VARIABLE}")
     found = find_program(name)
     if found is None:
-        packages = " ".join(SERVICES[service].debian_packages)
-        raise MissingProgramError(f"{name} is not installed (Debian: {packages}); {SKIP_VARIABLE}={service} skips it")
+        source = SERVICES[service].source
+        raise MissingProgramError(f"{name} is not installed ({source}); {SKIP_VARIABLE}={service} skips it")
     return found
 
 
@@ -130,13 +144,31 @@ def install(names: list[str]) -> int:
                     break
         missing = missing_services(names)
     for name in missing:
+        if SERVICES[name].go_module:
+            install_go_module(SERVICES[name].go_module)
+    missing = missing_services(names)
+    for name in missing:
         service = SERVICES[name]
         print(
-            f"missing: {name} ({', '.join(service.programs)}; Debian: {' '.join(service.debian_packages)}). "
+            f"missing: {name} ({', '.join(service.programs)}; {service.source}). "
             f"Install it, or skip its tests with {SKIP_VARIABLE}={name}",
             file=sys.stderr,
         )
     return 1 if missing else 0
+
+
+def install_go_module(module: str) -> None:
+    """Build a program of a Go module at a version into `GO_BIN`, as far as there is a Go toolchain."""
+    go = shutil.which("go")
+    if go is None:
+        print("there is no Go toolchain here", file=sys.stderr)
+        return
+    print(f"building {module}", flush=True)
+    GO_BIN.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "GOBIN": str(GO_BIN), "GOFLAGS": "-trimpath"}
+    done = subprocess.run([go, "install", module], env=environment, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        print(f"go install failed ({done.returncode})", file=sys.stderr)
 
 
 def main() -> int:
