@@ -7,7 +7,6 @@ one does not.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,25 @@ from server.handler import AppContext, BaseHandler, answered_methods
 from server.health import health_answer
 from server.metrics import REQUESTS
 from server.page_trace import trace_statements
-from server.pages import assets, home, joining, login, me, sites, staff, team
-from server.pages.page import Field, PageHandler
+from server.pages import (
+    assets,
+    billing,
+    built_assets,
+    dashboard,
+    home,
+    imports,
+    joining,
+    login,
+    me,
+    site_install,
+    site_ownership,
+    sites,
+    staff,
+    team,
+    tracker_script,
+)
+from server.pages.page import Area, Field, PageHandler
+from server.stats_api.routes import stats_routes
 
 log = logging.getLogger(__name__)
 
@@ -90,13 +106,29 @@ def all_routes(app_context: AppContext, more_routes: Iterable[Any] = (), *, with
     """The table: (pattern, handler, arguments). Raises `UndeclaredAccess`."""
     given = {"app_context": app_context}
     routes: list[Any] = [
-        (re.escape(app_context.settings.script_path), assets.ScriptHandler, given),
+        *tracker_script.routes(app_context),
         (r"/healthz", HealthHandler, {**given, "probe": "live"}),
         (r"/readyz", HealthHandler, {**given, "probe": "ready"}),
         *more_routes,
     ]
     if with_pages:
-        for module in (home, assets, login, joining, me, sites, team, staff):
+        routes += stats_routes(app_context)
+        for module in (
+            home,
+            assets,
+            built_assets,
+            login,
+            joining,
+            me,
+            sites,
+            site_ownership,
+            site_install,
+            imports,
+            team,
+            billing,
+            staff,
+            dashboard,
+        ):
             routes += module.routes(app_context)
     for _, handler, *_ in routes:
         check_declared(handler)
@@ -127,7 +159,7 @@ def make_application(
         template_path=str(TEMPLATES_DIR),
         autoescape="xhtml_escape",
         compiled_template_cache=True,
-        ui_modules={"Field": Field},
+        ui_modules={"Field": Field, "Area": Area},
         ui_methods={"asset_url": lambda _, name: assets.asset_url(name)},
         xsrf_cookies=True,
         cross_origin_protection=True,

@@ -25,6 +25,8 @@ LAZY_COMMANDS = {
     "spool": ("server.cli_store", "spool_group"),
     "replay": ("server.cli_replay", "replay_command"),
     "users": ("server.cli_users", "users_group"),
+    "demo": ("jobs.demo", "demo_command"),
+    "rebuild": ("jobs.rebuild", "rebuild_command"),
     "jobs": ("jobs.commands", "jobs_group"),
     "worker": ("jobs.commands", "worker_command"),
 }

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_network
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
@@ -30,6 +30,9 @@ from server.accounts.access import Access, Caller
 from server.accounts.keys import key_hash
 from server.accounts.sessions import AccountPlace, Login, find_login
 from server.alerts import AlertKind
+from server.app_database import reading
+from server.billing.plan_changes import plan_of
+from server.billing.plans import PLANS, Feature
 from server.clock import now_ms, time_text
 from server.config import Env, Settings
 from server.health import HealthReport
@@ -37,11 +40,12 @@ from server.mail import watch_mails
 from server.models import MemberRole, Site
 from server.page_trace import PAGE_TRACE, PageTrace
 from server.request_context import REQUEST_ID, new_request_id
-from server.sites import find_site
+from server.sites import GONE_STATES, find_site
 from server.snapshot import KeyHolder
 
 if TYPE_CHECKING:
     from server.services import Services
+    from server.stats_api.stats import Stats
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +63,7 @@ class AppContext:
     """What handlers work with.
 
     `count` asks ClickHouse and blocks; `key_holder` finds an API key by its hash; `announce` tells every process, this
-    one first, that sites or keys have changed, and blocks.
+    one first, that sites or keys have changed, and blocks; `stats` answers questions about figures.
     """
 
     services: Services
@@ -68,6 +72,7 @@ class AppContext:
     key_holder: Callable[[str], KeyHolder | None]
     count: Callable[[int], dict[str, Any]]
     announce: Callable[[], None]
+    stats: Stats
 
     @property
     def settings(self) -> Settings:
@@ -84,6 +89,12 @@ class BaseHandler(RequestHandler):
     """The base of all handlers."""
 
     access: ClassVar[Access | Mapping[str, Access]]
+
+    # Whether a site that is being deleted, which its owner may still take back, is there for this handler.
+    shows_deleted_sites: ClassVar[bool] = False
+
+    # What the account's plan has to contain, by method; other methods are there in every plan.
+    plan_features: ClassVar[Mapping[str, Feature]] = MappingProxyType({})
 
     app_context: AppContext
 
@@ -141,6 +152,38 @@ class BaseHandler(RequestHandler):
                 await self._admit_member(await self.need_login(), access)
             case Caller.STAFF:
                 self._admit_staff(await self.need_login())
+        # Readers are asked once their site is known (`server.reader_handler`).
+        if access.caller is not Caller.READER:
+            await self.need_plan_features()
+
+    async def need_plan_features(self) -> None:
+        """Raises `HTTPError` 402 when the account's plan lacks what this method is."""
+        feature = self.plan_features.get(self.request.method or "")
+        if feature is not None:
+            await self.need_feature(feature)
+
+    async def need_feature(self, feature: Feature) -> None:
+        """Raises `HTTPError` 402 when the plan of the account that was asked about lacks a feature."""
+        account_id = self.key_account_id
+        if self.place is not None:
+            account_id = self.place.account_id
+        elif self.site is not None:
+            account_id = self.site.account_id
+        settings = self.app_context.settings
+        if account_id is None or not settings.are_plans_enforced:
+            return
+
+        def lacking(account_id: int) -> str | None:
+            with reading(self.app_context.engine) as session:
+                plan = plan_of(session, account_id)
+            return None if plan.has(feature) else plan.display_name
+
+        name = await self.in_thread(lacking, account_id)
+        if name is not None:
+            least = next(plan for plan in PLANS if plan.has(feature))
+            raise HTTPError(
+                402, f"{feature.meaning}: not part of the plan {name}, but of {least.display_name} and greater ones."
+            )
 
     async def find_login(self) -> Login | None:
         """Who is signed in, if anybody."""
@@ -167,7 +210,8 @@ class BaseHandler(RequestHandler):
             account_id = int(self.path_kwargs["account_id"])
         elif "domain" in self.path_kwargs:
             site = await self.in_thread(find_site, self.app_context.engine, self.path_kwargs["domain"])
-            if site is not None and site.state != "destroyed":
+            gone = {"destroyed"} if self.shows_deleted_sites else GONE_STATES
+            if site is not None and site.state not in gone:
                 self.site, account_id = site, site.account_id
         place = None if account_id is None else login.place(account_id)
         if place is None:
@@ -290,7 +334,7 @@ class BaseHandler(RequestHandler):
         """Answer an error: what went wrong in one sentence, without a traceback."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         reason = http.client.responses.get(status_code, "Error")
-        message = _MESSAGES.get(status_code, "The request could not be answered.")
+        message = MESSAGES.get(status_code, "The request could not be answered.")
         if isinstance(error, MissingArgumentError):
             message = f"The parameter {error.arg_name} is missing."
         elif isinstance(error, HTTPError) and error.log_message and status_code < 500:
@@ -345,8 +389,9 @@ def answered_methods(handler: type[RequestHandler]) -> frozenset[str]:
     )
 
 
-_MESSAGES = {
+MESSAGES = {
     400: "The request is not valid.",
+    402: "This is not part of the account's plan.",
     403: "You may not do this.",
     404: "There is nothing at this address.",
     405: "This address does not take this method.",

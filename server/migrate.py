@@ -31,6 +31,9 @@ WINDOW_BLOCKS = 10_000
 REPLICATED_WINDOW_S = 7 * 24 * 3_600
 """And for how long at most, where little is inserted: the age of the oldest replay. batch_id is asked for the rest."""
 
+CLOSED_TABLES = ("names", "closings", "sessions", "daily", "hourly", "vitals")
+"""What closed days are made of: `server.queries.closed_tables`."""
+
 Durability = Literal["process", "power"]
 
 
@@ -55,6 +58,10 @@ class SchemaForm:
         """The table that blocks of outcomes go to."""
         return "ledger_local" if self.cluster else "ledger"
 
+    def stored(self, table: str) -> str:
+        """The table of a node's own rows: what DELETE and ALTER name. Reading and closing go through `table` itself."""
+        return f"{table}_local" if self.cluster else table
+
     @property
     def on_cluster(self) -> str:
         """The clause that makes a DDL statement run on every node."""
@@ -72,8 +79,10 @@ class SchemaForm:
             "ledger": self.ledger,
             "cluster": self.cluster,
             "on_cluster": self.on_cluster,
+            "engine": self.engine,
             "events_engine": self.engine,
             "ledger_engine": self.engine,
+            **{table: self.stored(table) for table in CLOSED_TABLES},
             "dedup_window": (
                 f"replicated_deduplication_window = {WINDOW_BLOCKS}, "
                 f"replicated_deduplication_window_seconds = {REPLICATED_WINDOW_S},"

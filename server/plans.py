@@ -1,4 +1,4 @@
-"""The plans as people read them: what each costs and holds. Data only; what enforces them asks here.
+"""The plans as the landing page advertises them. What they hold is `server.billing.plans`', which is what is enforced.
 
 Counted are page views and custom events. Vitals, timings and engagement are free: they come with a page view.
 """
@@ -6,6 +6,8 @@ Counted are page views and custom events. Vitals, timings and engagement are fre
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from server.billing.plans import BASIC, FREE, PREMIUM
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,11 @@ RETENTION_TEXTS = {1: "1 year", 2: "3 years", 3: "5 years"}
 
 PLANS = (
     Plan(
-        code="FREE",
-        title="Free",
+        code=FREE.code,
+        title=FREE.display_name,
         price_cents_per_month=0,
-        events_per_month=100_000,
-        retention_class=1,
+        events_per_month=FREE.monthly_events,
+        retention_class=FREE.retention_class,
         summary="For a blog, a side project, or to see whether you like it.",
         features=(
             "Any number of sites and people",
@@ -59,20 +61,20 @@ PLANS = (
         ),
     ),
     Plan(
-        code="BASIC",
-        title="Basic",
+        code=BASIC.code,
+        title=BASIC.display_name,
         price_cents_per_month=2900,
-        events_per_month=10_000_000,
-        retention_class=2,
+        events_per_month=BASIC.monthly_events,
+        retention_class=BASIC.retention_class,
         summary="For a shop or a publication that lives off its visits.",
         features=("Everything in Free", "Funnels and revenue", "Stats API", "Exports of raw events"),
     ),
     Plan(
-        code="PREMIUM",
-        title="Premium",
+        code=PREMIUM.code,
+        title=PREMIUM.display_name,
         price_cents_per_month=24900,
-        events_per_month=1_000_000_000,
-        retention_class=3,
+        events_per_month=PREMIUM.monthly_events,
+        retention_class=PREMIUM.retention_class,
         summary="For sites with more traffic in an hour than others in a month.",
         features=("Everything in Basic", "Embedded dashboards", "Sites API", "Help within a working day"),
     ),

@@ -8,18 +8,20 @@ site did not exist.
 from __future__ import annotations
 
 from asyncio import Future
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tornado.web import HTTPError
 
-from server.accounts.access import READER
+from server.accounts.access import READER, Access
 from server.accounts.keys import key_hash
 from server.accounts.share_links import find_share_link, is_open
 from server.app_database import reading
+from server.billing.plans import Feature
 from server.handler import BaseHandler
 from server.models import Scope, ShareLink, Site
-from server.sites import find_site
+from server.sites import GONE_STATES, find_site
 
 SHARE_HEADER = "X-Footfall-Share"
 SHARE_COOKIE = "footfall_share"
@@ -41,7 +43,7 @@ class NobodyAdmitted(RuntimeError):
 class ReaderHandler(BaseHandler):
     """The base of handlers that answer with a site's figures. They call `admit_reader` before anything else."""
 
-    access = READER
+    access: ClassVar[Access | Mapping[str, Access]] = READER
 
     reader: Reader | None = None
 
@@ -52,7 +54,14 @@ class ReaderHandler(BaseHandler):
         return super().finish(chunk)
 
     async def admit_reader(self, domain: str) -> Site:
-        """The site, when the caller may read it; sets `reader`. Raises `HTTPError` 401, 403 or 404."""
+        """The site, when the caller may read it and its plan has this; sets `reader`. Raises `HTTPError` 401 to 404."""
+        site = await self._admit_reader(domain)
+        if self.reader is not None and self.reader.key_account_id is not None:
+            await self.need_feature(Feature.STATS_API)
+        await self.need_plan_features()
+        return site
+
+    async def _admit_reader(self, domain: str) -> Site:
         key = self.bearer_key
         if key is not None:
             return await self._admit_reader_key(key, domain)
@@ -61,7 +70,7 @@ class ReaderHandler(BaseHandler):
             return await self._admit_share_link(slug, domain)
         login = await self.need_login()
         site = await self.in_thread(find_site, self.app_context.engine, domain)
-        if site is None or site.state == "destroyed" or login.place(site.account_id) is None:
+        if site is None or site.state in GONE_STATES or login.place(site.account_id) is None:
             raise HTTPError(404, "There is no such site, or you are no member of its account.")
         self.reader = Reader(user_id=login.user_id)
         self.place, self.site = login.place(site.account_id), site
@@ -74,7 +83,7 @@ class ReaderHandler(BaseHandler):
         if Scope.STATS_READ not in holder.scopes:
             raise HTTPError(403, f"This API key lacks the scope {Scope.STATS_READ}.")
         site = await self.in_thread(find_site, self.app_context.engine, domain)
-        if site is None or site.state == "destroyed" or site.account_id != holder.account_id:
+        if site is None or site.state in GONE_STATES or site.account_id != holder.account_id:
             raise HTTPError(404, "The account of this API key has no such site.")
         self.reader = Reader(key_account_id=holder.account_id)
         self.site = site

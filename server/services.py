@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
-import server.accounts.users  # noqa: F401 - registers its tasks: whoever has services may carry out any
+import server.accounts.users
+import server.billing.subscriptions
+import server.imports.tasks
+import server.site_deletion  # noqa: F401 - registers their tasks: whoever has services may carry out any
 from server.alerts import Alerts
 from server.app_database import open_app_database
 from server.cache import Cache

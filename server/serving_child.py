@@ -20,6 +20,7 @@ from server.health import HealthReport, ProcessHealth
 from server.services import Services, open_services
 from server.site_counts import count_site
 from server.snapshot import SnapshotPoller, announce
+from server.stats_api.stats import Stats
 from server.store import Store, configured_store
 
 # Threads that wait for the app database or ClickHouse on behalf of requests.
@@ -41,6 +42,7 @@ class ServingChild(ChildProcess):
         self.threads = ThreadPoolExecutor(REQUEST_THREADS, thread_name_prefix="request")
         self.services: Services = open_services(settings)
         self.engine = self.services.engine
+        self.stats = Stats(self.services, self.store.addresses[0])
         self.poller = SnapshotPoller(self.engine, settings, self.services.secret_key, self.apply_snapshot)
         self.invalidations = InvalidationPoller(self.services.cache)
         self.health = ProcessHealth(has_snapshot=lambda: self.poller.version is not None)
@@ -66,6 +68,7 @@ class ServingChild(ChildProcess):
             key_holder=self.poller.key_holder,
             count=lambda site_id: count_site(self.store, site_id),
             announce=self.announce,
+            stats=self.stats,
         )
 
     def announce(self) -> None:
@@ -91,6 +94,7 @@ class ServingChild(ChildProcess):
         self.poller.stop()
         self.invalidations.stop()
         self.threads.shutdown(wait=False, cancel_futures=True)
+        self.stats.close()
         self.invalidations.join(POLLER_JOIN_S)
         self.services.close()
 

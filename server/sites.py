@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from server.accounts.audit_log import Action, write_entry
 from server.app_database import bump_version, reading, writing
+from server.billing.plan_changes import plan_of
 from server.clock import now_ms
 from server.models import Site
 
@@ -59,6 +60,7 @@ def add_site(
     )
     try:
         with writing(engine) as session:
+            site.retention_class = plan_of(session, account_id).retention_class
             session.add(site)
             bump_version(session)
             write_entry(session, Action.SITE_CREATED, now_ms(), actor=actor, account_id=account_id, target=domain)

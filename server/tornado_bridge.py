@@ -204,7 +204,7 @@ class Exchange(HTTPConnection):
             missing = self._remaining_bytes
             self._close()
             raise HTTPOutputError(f"the answer is {missing} bytes shorter than its Content-Length")
-        if self._chunked and not self._is_gone:
+        if self._chunked and not self._is_gone and not self._answered:
             self._channel.send(b"0\r\n\r\n")
         if not self._answered:
             self._answered = True
@@ -212,6 +212,10 @@ class Exchange(HTTPConnection):
             # The rest of an unread body cannot be told from the next request cheaply: the connection ends.
             self._channel.exchange_done(keep_alive=self._keep_alive and self._body_read)
             self._wake_reader()
+
+    def close(self) -> None:
+        """End the connection. An answer under way stays without its end, and its reader knows that it is not whole."""
+        self._close()
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
         """Set what to call when the client disconnects before its answer is complete."""

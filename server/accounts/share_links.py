@@ -19,6 +19,7 @@ from server.accounts.passwords import hash_password
 from server.accounts.users import clean_name
 from server.clock import now_ms
 from server.models import ShareLink, Site
+from server.sites import GONE_STATES
 
 SLUG_BYTES = 16
 
@@ -29,7 +30,7 @@ def list_share_links(session: Session, site_id: int) -> Sequence[ShareLink]:
     return session.execute(theirs.order_by(ShareLink.name, ShareLink.share_link_id)).scalars().all()
 
 
-def add_share_link(session: Session, site: Site, name: str, password: str, actor: int) -> ShareLink:
+def add_share_link(session: Session, site: Site, name: str, password: str, actor: int | None) -> ShareLink:
     """Make a link; without a password when that is empty. Raises `FormError`. Hashes, so it takes a moment."""
     name = clean_name(name, needed=True)
     if password and len(password) < 6:
@@ -61,7 +62,7 @@ def find_share_link(session: Session, slug: str) -> tuple[ShareLink, Site] | Non
     found = session.execute(
         select(ShareLink, Site)
         .join(Site, Site.site_id == ShareLink.site_id)
-        .where((ShareLink.slug == slug) & (Site.state != "destroyed"))
+        .where((ShareLink.slug == slug) & Site.state.not_in(GONE_STATES))
     ).one_or_none()
     return None if found is None else (found[0], found[1])
 

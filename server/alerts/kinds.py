@@ -15,3 +15,4 @@ class AlertKind(StrEnum):
     EXCEPTION = "exception"
     SECURITY = "security"
     CONSERVATION_GAP = "conservation_gap"
+    BILLING = "billing"

@@ -23,7 +23,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.config.accounts import AccountSettings, Env
 from server.config.batch import BatchFileSettings, BatchSettings, Durability
+from server.config.billing import BillingSettings, Interval, PlanLimits
 from server.config.front import HIT_ENDPOINTS, LISTEN_BACKLOG, NO_PROXIES, FrontSettings
+from server.config.imports import ImportSettings
 from server.config.messages import MessageSettings, checked_address
 from server.config.process import ProcessSettings, Role
 from server.config.setting import PREFIX, SettingError
@@ -40,6 +42,8 @@ class Settings(
     BatchFileSettings,
     StoreSettings,
     AccountSettings,
+    BillingSettings,
+    ImportSettings,
     MessageSettings,
     BaseSettings,
 ):
@@ -53,6 +57,8 @@ class Settings(
         "batches",
         "stores",
         "accounts",
+        "billing",
+        "imports",
         "mail",
         "alerts",
         "monitoring",
@@ -151,6 +157,8 @@ __all__ = [
     "BatchSettings",
     "Durability",
     "Env",
+    "Interval",
+    "PlanLimits",
     "Role",
     "SettingError",
     "SettingLine",

@@ -36,3 +36,12 @@ class AccountSettings(BaseModel):
     session_max_days: int = setting(
         90, "accounts", "days after which a login ends in any case", "a whole number from 1 to 365", ge=1, le=365
     )
+    # Plausible's limit, which its clients know to keep to.
+    api_requests_per_hour: int = setting(
+        600,
+        "accounts",
+        "requests per hour that one API key may send to the stats and sites APIs",
+        "a whole number from 1 to 10000",
+        ge=1,
+        le=10_000,
+    )

@@ -35,7 +35,27 @@ DONE = {
     "renamed": "The account is renamed.",
     "joined": "Welcome to the team.",
     "key": "That key is ended.",
+    "subscribed": "Thank you. If the plan is not here yet, Stripe is still busy with it: load the page again.",
+    "plan": "The plan is switched.",
+    "plan-waits": "Stripe waits for the payment: confirm it there, then the plan begins.",
+    "subscription-cancelled": "The subscription ends with what is paid.",
+    "subscription-kept": "The subscription goes on.",
     "test-mail": "The test mail is on its way.",
+    "import-started": "The import is under way. You may leave this page.",
+    "import-removing": "The import is being removed.",
+    "kept": "Kept. It holds within seconds.",
+    "gpc": "Kept. The snippet has another attribute now: put it on your pages again (Installation).",
+    "my-address": "Your address is kept out from now on.",
+    "site-renamed": "The site has another name now. Put the new snippet on its pages.",
+    "timezone": "The time zone is kept; the table says from which day it holds.",
+    "shared": "The link works from now on.",
+    "unshared": "The link is ended.",
+    "offered": "The offer is on its way.",
+    "offer-revoked": "The offer is taken back.",
+    "taken": "The site is yours now.",
+    "figures-reset": "All figures up to now are being deleted.",
+    "deleting": "The site is being deleted.",
+    "restored": "The site is back, and counts again.",
 }
 
 
@@ -99,4 +119,18 @@ class Field(UIModule):
         names = {key.rstrip("_").replace("_", "-"): text for key, text in attributes.items()}
         return self.render_string(
             "field.html", name=name, label=label, kind=kind, value=value, hint=hint, message=message, attributes=names
+        ).decode()
+
+
+class Area(UIModule):
+    """The same for several lines."""
+
+    def render(
+        self, name: str, label: str, *, value: str = "", hint: str = "", rows: int = 4, error: FormError | None = None
+    ) -> str:
+        """See `Field`."""
+        message = error.message if error is not None and error.field == name else ""
+        rows = min(max(rows, value.count("\n") + 2), 12)
+        return self.render_string(
+            "area.html", name=name, label=label, value=value, hint=hint, rows=rows, message=message
         ).decode()

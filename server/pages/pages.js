@@ -29,11 +29,10 @@
       .then(function (answer) { return answer.ok ? answer.json() : Promise.reject(answer.status); })
       .then(
         function (found) {
-          if (!found.events) return again(2000);
-          waiting.classList.remove("waiting");
-          waiting.textContent = found.events === 1
-            ? "The first hit is here. It works."
-            : found.events.toLocaleString("en") + " hits are here. It works.";
+          if (!found.first_hit_at_ms) return again(2000);
+          waiting.classList.replace("waiting", "arrived");
+          waiting.textContent = "The first hit is here. It works.";
+          document.querySelectorAll("[data-then]").forEach(function (then) { then.hidden = false; });
         },
         function () {
           waiting.textContent = "The server does not answer at the moment; trying again.";

@@ -1,4 +1,4 @@
-"""Sites: the overview, adding one, and the page that waits for the first hit."""
+"""Sites: the overview, adding one, and how much of one is stored."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from server.accounts.errors import FormError
 from server.embedded import EmbeddedUnavailable
 from server.handler import AppContext, BaseHandler
 from server.models import MemberRole, Scope, Site
+from server.pages.built_assets import entry
 from server.pages.page import PageHandler
 from server.rate_limit import rate_limit
-from server.sites import SiteError, add_site, find_site, sites_of_accounts
-from server.snippet import snippet
+from server.sites import GONE_STATES, SiteError, add_site, deleted_sites_of_accounts, find_site, sites_of_accounts
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,13 @@ class SitesHandler(PageHandler):
         places = self.login.places
         numbers = [place.account_id for place in places]
         sites: list[Site] = await self.in_thread(sites_of_accounts, self.app_context.engine, numbers)
+        gone: list[Site] = await self.in_thread(deleted_sites_of_accounts, self.app_context.engine, numbers)
         groups = [(place, [site for site in sites if site.account_id == place.account_id]) for place in places]
         if len(places) == 1:
             self.place = places[0]
-        self.show(groups=groups)
+        may_restore = {place.account_id for place in places if place.role.rank >= MemberRole.ADMIN.rank}
+        deleted = [site for site in gone if site.account_id in may_restore]
+        self.show(groups=groups, deleted=deleted, entry=entry("src/overview.ts"))
 
 
 class NewSiteHandler(PageHandler):
@@ -66,46 +69,10 @@ class NewSiteHandler(PageHandler):
             self.show(domain=given["domain"], timezone=given["timezone"], error=error)
             return
         await self.in_thread(self.app_context.announce)
-        self.redirect(f"/sites/{site.domain}", status=303)
+        self.redirect(f"/sites/{site.domain}/install", status=303)
 
 
-class SiteHandler(PageHandler):
-    """`/sites/<domain>`: the snippet, and whether hits arrive."""
-
-    access = member(MemberRole.VIEWER)
-    template = "site.html"
-
-    def get(self, domain: str) -> None:
-        """The page; a script asks for the first hit."""
-        assert self.site is not None
-        self.show(snippet=snippet(self.app_context.settings, self.site.domain))
-
-
-class StoredCount(BaseHandler):
-    """The base of what answers how many events of a site are stored."""
-
-    async def answer_count(self, site: Site) -> None:
-        """Answer with counts by kind of event. 503 while the event store does not answer."""
-        try:
-            counts = await self.in_thread(self.app_context.count, site.site_id)
-        except (OSError, EOFError, EmbeddedUnavailable, ClickHouseError) as error:
-            log.warning("a count was not answered: %s", type(error).__name__)
-            raise HTTPError(503, "The event store does not answer; try again in a moment.") from None
-        self.write_json({"site": site.domain, **counts})
-
-
-class FirstHitHandler(StoredCount):
-    """`GET /api/sites/<domain>/count`: what the page of a new site asks every two seconds."""
-
-    access = member(MemberRole.VIEWER)
-
-    async def get(self, domain: str) -> None:
-        """Answer with counts by kind of event."""
-        assert self.site is not None
-        await self.answer_count(self.site)
-
-
-class CountHandler(StoredCount):
+class CountHandler(BaseHandler):
     """`GET /api/count?site=<domain>`: how many events of a site are stored, to holders of a key of its account."""
 
     access = key(Scope.STATS_READ)
@@ -114,9 +81,14 @@ class CountHandler(StoredCount):
     async def get(self) -> None:
         """Answer with counts by kind of event."""
         site = await self.in_thread(find_site, self.app_context.engine, self.get_query_argument("site"))
-        if site is None or site.account_id != self.key_account_id:
+        if site is None or site.state in GONE_STATES or site.account_id != self.key_account_id:
             raise HTTPError(404, "This account has no such site.")
-        await self.answer_count(site)
+        try:
+            counts = await self.in_thread(self.app_context.count, site.site_id)
+        except (OSError, EOFError, EmbeddedUnavailable, ClickHouseError) as error:
+            log.warning("a count was not answered", extra={"reason": type(error).__name__})
+            raise HTTPError(503, "The event store does not answer; try again in a moment.") from None
+        self.write_json({"site": site.domain, **counts})
 
 
 def routes(app_context: AppContext) -> list[Any]:
@@ -125,7 +97,5 @@ def routes(app_context: AppContext) -> list[Any]:
     return [
         (r"/sites", SitesHandler, given),
         (r"/accounts/(?P<account_id>[0-9]{1,9})/sites/new", NewSiteHandler, given),
-        (r"/sites/(?P<domain>[^?]+)", SiteHandler, given),
-        (r"/api/sites/(?P<domain>[^?]+)/count", FirstHitHandler, given),
         (r"/api/count", CountHandler, given),
     ]

@@ -113,7 +113,7 @@ def test_a_past_due_time_is_run_again_by_hand(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("tiddy",), "there is no job 'tiddy'; known: audit, salts, tidy"),
+        (("tiddy",), f"there is no job 'tiddy'; known: {', '.join(sorted(job.name for job in JOBS))}"),
         (("tidy", "--at", "yesterday"), "yesterday"),
         (("tidy", "--at", "2026-11-20"), "the times around it are 2026-11-19T03:23:00Z and 2026-11-20T03:23:00Z"),
         (("tidy", "--at", "2999-11-20T03:23"), "has not come yet"),

@@ -30,6 +30,7 @@ from server.models import (
     Mail,
     OneTimeToken,
     Salt,
+    StripeEvent,
     User,
 )
 from server.salts import kept_dates
@@ -107,13 +108,17 @@ def fill(engine: Engine, count: int) -> None:
             {"kind": "security", "summary": "s", "first_at_ms": 0, "sent_at_ms": 0, "last_at_ms": ago(days)}
             for days in (100.1, 99.9)
         ],
+        StripeEvent: [
+            {"kind": "invoice.paid", "state": state, "created_at_ms": 0, "received_at_ms": ago(days)}
+            for state, days in (("applied", 90.1), ("ignored", 90.1), ("queued", 99), ("applied", 89.9))
+        ],
         JobRun: [
             {"job": "x", "shard": "0/1", "due_at_ms": 0, "lock_token": "t", "outcome": outcome, "started_at_ms": at}
             for outcome, at in (("succeeded", ago(100.1)), ("running", ago(100.1)), ("failed", ago(99.9)))
         ],
     }
     keys = {OneTimeToken: "token_hash", LoginSession: "token_hash", BatchClaim: "key_hash", KnownDevice: "device_hash"}
-    keys |= {Alert: "key"}
+    keys |= {Alert: "key", StripeEvent: "event_id"}
     with writing(engine) as session:
         for model, lines in rows.items():
             repeated = 1 if model is User else count
@@ -126,7 +131,8 @@ def fill(engine: Engine, count: int) -> None:
 
 
 KEPT = {OneTimeToken: 1, LoginSession: 1, BatchClaim: 1, KnownDevice: 1, CacheInvalidation: 1, Mail: 2, Alert: 1}
-DELETED_IN_ALL = 1 + 2 + 1 + 1 + 1 + 2 + 1 + 1
+KEPT |= {StripeEvent: 2}
+DELETED_IN_ALL = 1 + 2 + 1 + 1 + 1 + 2 + 1 + 1 + 2
 
 
 def test_tidy_deletes_what_is_over_and_nothing_else(office: Office) -> None:

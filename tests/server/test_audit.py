@@ -139,6 +139,20 @@ def test_beside_a_running_process_the_present_second_is_left_out(books: Books) -
     assert report.ok, report.problems
 
 
+def test_an_import_between_its_rows_and_its_counts_is_no_gap_beside_a_running_process(books: Books) -> None:
+    books.connection.command(
+        "INSERT INTO events (site_id, hour, time, kind, batch_time, batch_id, import_id) "
+        "SELECT 1, toStartOfHour(now()), now(), 'pageview', now() - 60, 'import-7-0', 7"
+    )
+    assert not books.audit().ok
+    (books.spool / "a").mkdir(parents=True)
+    owned = take_folder(books.spool / "a")
+    assert owned is not None
+    assert books.audit().ok
+    assert owned.remove_if_empty()
+    assert not books.audit().ok
+
+
 def test_replays_never_double(books: Books) -> None:
     segment = write_segment(books.spool / "a", 10, 4)
     results = [*replay_files([segment.path] * 3, books.make_sink)]

@@ -38,7 +38,8 @@ def test_the_tables_have_the_columns_of_the_blocks(
     store_address: ClickHouseAddress, table: str, block: tuple[tuple[str, str], ...]
 ) -> None:
     migrate(store_address, SchemaForm())
-    assert columns(store_address, table) == [(name, canonical_type(type_)) for name, type_ in block]
+    expected = [(name, canonical_type(type_)) for name, type_ in block]
+    assert columns(store_address, table) == [*expected, ("import_id", "UInt32")]
 
 
 def test_a_migration_that_was_cut_is_completed(store_address: ClickHouseAddress) -> None:
@@ -70,15 +71,20 @@ def test_durability_follows_the_setting(store_address: ClickHouseAddress) -> Non
 def test_the_cluster_form_is_replicated_and_distributed(clickhouse: ClickHouseAddress) -> None:
     """Checked by form and by the server's parser: the embedded server has no coordination service to run it with."""
     statements = [text for migration in migrations() for text in migration.statements(SchemaForm(cluster="stats"))]
-    created = {re.search(r"EXISTS (\w+)", text)[1]: text for text in statements}  # type: ignore[index]
-    assert created.keys() == {"events_local", "ledger_local", "events", "ledger"}
+    altered = [text for text in statements if text.startswith("ALTER")]
+    assert all("ON CLUSTER 'stats'" in text for text in altered)
+    made = [text for text in statements if text not in altered]
+    created = {re.search(r"EXISTS (\w+)", text)[1]: text for text in made}  # type: ignore[index]
+    stored = ("events", "ledger", "names", "closings", "sessions", "daily", "hourly", "vitals")
+    assert created.keys() == {*stored, *(f"{name}_local" for name in stored)}
     for name, text in created.items():
         assert "ON CLUSTER 'stats'" in text
         assert ("ReplicatedMergeTree" if name.endswith("_local") else "Distributed('stats'") in text
     assert not any("$" in text for text in statements)
     connection = BlockConnection(dataclasses.replace(clickhouse, database="default"))
     for text in statements:
-        assert connection.select("SELECT formatQuery(%(text)s)", {"text": text})[0][0].startswith("CREATE TABLE")
+        formatted = connection.select("SELECT formatQuery(%(text)s)", {"text": text})[0][0]
+        assert formatted.startswith("ALTER TABLE" if text in altered else "CREATE TABLE")
     connection.close()
 
 
@@ -115,7 +121,8 @@ def test_old_lines_of_the_ledger_fold_and_keep_their_sum(store_address: ClickHou
     connection = BlockConnection(store_address)
     for days, rows in ((1, 5), (9, 1_000), (8, 100)):
         connection.select(
-            "INSERT INTO ledger SELECT 1, toStartOfHour(toDateTime('2026-11-02 05:00:00', 'UTC')), 'bot', 1, number, "
+            "INSERT INTO ledger (site_id, hour, outcome, bot_reasons, count, batch_time, batch_id) "
+            "SELECT 1, toStartOfHour(toDateTime('2026-11-02 05:00:00', 'UTC')), 'bot', 1, number, "
             "now() - toIntervalDay(%(days)s), toString(number) FROM numbers(%(rows)s)",
             {"days": days, "rows": rows},
         )
@@ -123,4 +130,19 @@ def test_old_lines_of_the_ledger_fold_and_keep_their_sum(store_address: ClickHou
     ((lines, hits),) = connection.select("SELECT count(), sum(count) FROM ledger")
     assert hits == sum(range(5)) + sum(range(1_000)) + sum(range(100))
     assert lines < 12
+    connection.close()
+
+
+def test_lines_of_imports_never_fold(store_address: ClickHouseAddress) -> None:
+    migrate(store_address, SchemaForm())
+    connection = BlockConnection(store_address)
+    for import_id in (0, 7):
+        connection.select(
+            "INSERT INTO ledger SELECT 1, toStartOfHour(toDateTime('2026-11-02 05:00:00', 'UTC')), 'bot', 1, number, "
+            "now() - toIntervalDay(9), toString(number), %(import)s FROM numbers(50)",
+            {"import": import_id},
+        )
+    connection.command("OPTIMIZE TABLE ledger FINAL")
+    rows = connection.select("SELECT import_id, count() > 40, sum(count) FROM ledger GROUP BY import_id ORDER BY 1")
+    assert rows == [(0, 0, sum(range(50))), (7, 1, sum(range(50)))]
     connection.close()

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,10 +20,14 @@ from tornado.httpserver import HTTPServer
 from server.app import make_application
 from server.batches import BatchRoutes
 from server.behind_proxies import BehindProxies
+from server.clickhouse_url import AddressSource, ClickHouseAddress
+from server.embedded import EmbeddedUnavailable
 from server.handler import AppContext
 from server.health import HealthReport
+from server.queries.event_reader import ReadLimits
 from server.services import Services
 from server.snapshot import KeyHolder, read_source
+from server.stats_api.stats import Stats
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
@@ -113,6 +118,7 @@ class Host:
     services: Services
     counts: dict[int, int] = field(default_factory=dict)
     fails: bool = False
+    stats: Stats | None = None
 
     def browser(self) -> Browser:
         """A new browser."""
@@ -129,7 +135,9 @@ class Host:
         """As the event store says."""
         if self.fails:
             raise ConnectionRefusedError
-        return {"events": self.counts.get(site_id, 0), "kinds": {}, "first": None, "last": None}
+        events = self.counts.get(site_id, 0)
+        first_hit = datetime.now(UTC) if events else None
+        return {"events": events, "kinds": {}, "first": None, "last": None, "first_hit": first_hit}
 
 
 class CountedBatches(BatchRoutes):
@@ -145,10 +153,18 @@ class CountedBatches(BatchRoutes):
         return 202, b"{}"
 
 
+def no_event_store() -> ClickHouseAddress:
+    """The address of an event store that is away."""
+    raise EmbeddedUnavailable("there is none in this test")
+
+
 @contextlib.contextmanager
-def hosted(services: Services) -> Iterator[Host]:
-    """The application with these services, inside the `with`."""
-    host = Host(0, services)
+def hosted(
+    services: Services, event_store: AddressSource = no_event_store, limits: ReadLimits | None = None
+) -> Iterator[Host]:
+    """The application with these services, inside the `with`; without an event store unless one is named."""
+    stats = Stats(services, event_store, limits=limits)
+    host = Host(0, services, stats=stats)
     started = threading.Event()
     ending: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
     threads = ThreadPoolExecutor(4)
@@ -159,6 +175,7 @@ def hosted(services: Services) -> Iterator[Host]:
         key_holder=host.key_holder,
         count=host.count,
         announce=lambda: None,
+        stats=stats,
     )
 
     async def live() -> None:
@@ -183,6 +200,7 @@ def hosted(services: Services) -> Iterator[Host]:
         loop.call_soon_threadsafe(stop.set)
         thread.join(20)
         threads.shutdown()
+        stats.close()
 
 
 def bearer(key: str) -> dict[str, str]:

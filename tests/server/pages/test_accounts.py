@@ -7,6 +7,7 @@ import re
 
 from server.accounts.keys import add_api_key
 from server.app_database import reading
+from server.clock import now_ms
 from server.mail import send_test
 from server.models import MemberRole, Scope, Site
 from server.sites import find_site
@@ -108,19 +109,23 @@ def test_a_site_is_added_and_waits_for_its_first_hit(host: Host) -> None:
     wrong = browser.post(form, {"domain": "shop.example", "timezone": "Mars/Base"})
     assert "is not a time zone" in wrong.error_at("timezone")
     assert browser.post(form, {"domain": "www.Shop.example", "timezone": "Asia/Kathmandu"}).location == (
-        "/sites/shop.example"
+        "/sites/shop.example/install"
     )
     assert "exists already" in browser.post(form, {"domain": "shop.example"}).error_at("domain")
-    page = browser.get("/sites/shop.example")
+    page = browser.get("/sites/shop.example/install")
     assert "data-domain=&quot;shop.example&quot;" in page.text
-    assert 'data-first-hit="/api/sites/shop.example/count"' in page.text
-    assert json.loads(browser.get("/api/sites/shop.example/count").text)["events"] == 0
+    assert 'data-first-hit="/api/sites/shop.example/first-hit"' in page.text
+    assert json.loads(browser.get("/api/sites/shop.example/first-hit").text)["first_hit_at_ms"] is None
     site = find_site(host.services.engine, "shop.example")
     assert site is not None
-    host.counts[site.site_id] = 1
-    assert json.loads(browser.get("/api/sites/shop.example/count").text)["events"] == 1
     host.fails = True
-    assert browser.get("/api/sites/shop.example/count").status == 503
+    assert browser.get("/api/sites/shop.example/first-hit").status == 503
+    host.fails, host.counts[site.site_id] = False, 1
+    first_ms = json.loads(browser.get("/api/sites/shop.example/first-hit").text)["first_hit_at_ms"]
+    assert site.created_at_ms <= first_ms <= now_ms()
+    host.fails = True
+    again = browser.get("/api/sites/shop.example/first-hit")
+    assert (again.status, json.loads(again.text)["first_hit_at_ms"]) == (200, first_ms), "it is asked for once"
     assert "shop.example" in browser.get("/sites").text
     with reading(host.services.engine) as session:
         assert session.get_one(Site, site.site_id).timezone == "Asia/Kathmandu"
@@ -130,7 +135,7 @@ def test_a_site_whose_domain_has_a_path_has_a_page(host: Host) -> None:
     make_owner(host.services)
     browser = logged_in(host)
     answer = browser.post("/accounts/1/sites/new", {"domain": "blog.example/de", "timezone": "UTC"})
-    assert answer.location == "/sites/blog.example/de"
+    assert answer.location == "/sites/blog.example/de/install"
     page = browser.get(answer.location)
     assert page.status == 200
     (first_hit,) = re.findall(r'data-first-hit="([^"]+)"', page.text)

@@ -36,12 +36,14 @@ from server.clock import DAY_MS, now_ms
 from server.config import load_settings
 from server.handler import AppContext, BaseHandler, answered_methods
 from server.health import HealthReport
-from server.models import LoginSession, MemberRole, Scope, User
+from server.models import Annotation, Funnel, Goal, LoginSession, MemberRole, Scope, Segment, ShareLink, Site, User
 from server.rate_limit import limits_of
 from server.services import Services, open_services
 from server.sites import add_site
+from server.stats_api.stats import Stats
 from tests.server.accounts.people import add_member, make_owner, make_person
-from tests.server.pages.site_host import Browser, CountedBatches, Host, bearer, hosted
+from tests.server.pages.api_matrix import API_GROUPS, API_MATRIX, api_question
+from tests.server.pages.site_host import Browser, CountedBatches, Host, bearer, hosted, no_event_store
 from tests.server.pages.test_login import turn_on_two_factor
 
 # The columns of MATRIX. `stale staff` showed the second factor too long ago; `plain staff` has none. Both, and `staff`,
@@ -76,6 +78,10 @@ STATS_KEY = "uuuuuuuuyfn"
 MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/js/footfall.js"): PUBLIC,
     ("HEAD", "/js/footfall.js"): PUBLIC,
+    ("GET", "/js/footfall.mjs"): PUBLIC,
+    ("HEAD", "/js/footfall.mjs"): PUBLIC,
+    ("GET", "/js/script.js"): PUBLIC,
+    ("HEAD", "/js/script.js"): PUBLIC,
     ("GET", "/healthz"): PUBLIC,
     ("HEAD", "/healthz"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
@@ -84,6 +90,10 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/demo"): PUBLIC,
     ("GET", "/assets/<asset>"): PUBLIC,
     ("HEAD", "/assets/<asset>"): PUBLIC,
+    ("GET", "/assets/built/<asset>"): PUBLIC,
+    ("HEAD", "/assets/built/<asset>"): PUBLIC,
+    ("GET", "/share/<slug>"): PUBLIC,
+    ("POST", "/share/<slug>"): PUBLIC,
     ("GET", "/login"): PUBLIC,
     ("POST", "/login"): PUBLIC,
     ("GET", "/login/second-factor"): PUBLIC,
@@ -113,7 +123,27 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/accounts/<account>/sites/new"): ADMIN_PAGE,
     ("POST", "/accounts/<account>/sites/new"): ADMIN_FORM,
     ("GET", "/sites/<domain>"): VIEWER_PAGE,
-    ("GET", "/api/sites/<domain>/count"): VIEWER_FORM,
+    ("GET", "/sites/<domain>/install"): VIEWER_PAGE,
+    ("GET", "/api/sites/<domain>/first-hit"): VIEWER_FORM,
+    ("GET", "/sites/<domain>/settings"): ADMIN_PAGE,
+    ("POST", "/sites/<domain>/settings"): ADMIN_FORM,
+    ("GET", "/sites/<domain>/settings/visibility"): ADMIN_PAGE,
+    ("POST", "/sites/<domain>/settings/visibility"): ADMIN_FORM,
+    ("GET", "/sites/<domain>/settings/counting"): ADMIN_PAGE,
+    ("POST", "/sites/<domain>/settings/counting"): ADMIN_FORM,
+    ("GET", "/sites/<domain>/settings/people"): ADMIN_PAGE,
+    ("POST", "/sites/<domain>/settings/people"): OWNER_FORM,
+    ("GET", "/sites/<domain>/settings/deletion"): ADMIN_PAGE,
+    ("POST", "/sites/<domain>/settings/deletion"): OWNER_FORM,
+    ("GET", "/sites/<domain>/imports"): ADMIN_PAGE,
+    ("POST", "/sites/<domain>/imports"): ADMIN_FORM,
+    ("POST", "/sites/<domain>/imports/<import>/<import change>"): ADMIN_FORM,
+    ("GET", "/api/sites/<domain>/imports"): ADMIN_FORM,
+    ("POST", "/api/sites/<domain>/imports"): ADMIN_FORM,
+    ("POST", "/api/sites/<domain>/imports/uploads/<upload>"): ADMIN_FORM,
+    ("POST", "/api/sites/<domain>/imports/uploads/<upload>/pieces"): ADMIN_FORM,
+    ("GET", "/transfers/accept"): SIGNED_IN_PAGE,
+    ("POST", "/transfers/accept"): SIGNED_IN_FORM,
     ("GET", "/api/count"): STATS_KEY,
     # `other key` is of another account, which the events then belong to.
     ("POST", "/api/events"): "uuuuuuuuffy",
@@ -129,17 +159,26 @@ MATRIX: dict[tuple[str, str], str] = {
     ("POST", "/accounts/<account>/keys"): ADMIN_FORM,
     ("POST", "/accounts/<account>/keys/<key>/revoke"): ADMIN_FORM,
     ("GET", "/accounts/<account>/log"): ADMIN_PAGE,
+    ("GET", "/accounts/<account>/billing"): ADMIN_PAGE,
+    ("POST", "/accounts/<account>/billing"): OWNER_FORM,
+    # No keys of Stripe here: nothing takes its events.
+    ("POST", "/api/stripe/webhook"): "nnnnnnnnnnn",
     ("GET", "/admin"): STAFF_PAGE,
     ("GET", "/admin/mail"): STAFF_PAGE,
     ("POST", "/admin/mail"): STAFF_FORM,
     ("GET", "/admin/mail/<outbox>"): "lnnnnfcnlll",
+    **API_MATRIX,
 }
 
 # How a route's pattern reads in MATRIX, by the names of its groups or, without names, its place.
 SAMPLES = {
     r"/js/footfall\.js": "/js/footfall.js",
+    r"/js/footfall\.mjs": "/js/footfall.mjs",
+    r"/js/script(?:\.[a-z-]{1,30}){0,12}\.js": "/js/script.js",
     r"/demo(?:/[a-z0-9-]+)?": "/demo",
     r"/assets/([a-z]+)\.[0-9a-f]{12}(\.css|\.js)": "/assets/<asset>",
+    r"/assets/built/([A-Za-z_-]{1,40}\.[0-9a-f]{12})(\.css|\.js)": "/assets/built/<asset>",
+    r"/share/([A-Za-z0-9_-]{1,64})": "/share/<slug>",
     r"/admin/mail/([A-Za-z0-9_.-]{1,200})": "/admin/mail/<outbox>",
 }
 GROUPS = {
@@ -148,8 +187,13 @@ GROUPS = {
     "(?P<invitation_id>[0-9]{1,9})": "<invitation>",
     "(?P<user_id>[0-9]{1,9})": "<user>",
     "(?P<key_id>[0-9]{1,9})": "<key>",
+    "(?P<import_id>[0-9]{1,9})": "<import>",
+    "(?P<what>remove|again)": "<import change>",
+    "(?P<token>[0-9a-f]{32})": "<upload>",
+    **API_GROUPS,
 }
 ASSET = "/assets/footfall.000000000000.css"
+SLUG = "a-link-for-everybody"
 
 
 @dataclass
@@ -185,6 +229,19 @@ def sign_in(services: Services, host: Host, user_id: int, *, second_factor: bool
     return browser
 
 
+def set_up(services: Services, site: Site) -> None:
+    """Number 1 of everything that people set up for a site."""
+    of_site = {"site_id": site.site_id, "created_at_ms": now_ms()}
+    with writing(services.engine) as session:
+        for name in ("Signup", "Order", "Visit"):
+            session.add(Goal(display_name=name, kind="event", event_name=name, **of_site))
+        session.add(Funnel(name="Buyers", goal_ids=[2, 3], **of_site))
+        filters = [["is", "visit:source", ["Google"]]]
+        session.add(Segment(name="Searchers", filters=filters, is_personal=False, **of_site))
+        session.add(Annotation(day="2026-11-25", text="New prices", **of_site))
+        session.add(ShareLink(slug=SLUG, name="Everybody", **of_site))
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, sqlite_to_copy: Path) -> Iterator[World]:
     data_dir = tmp_path_factory.mktemp("matrix") / "data"
@@ -203,7 +260,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, sqlite_to_copy: Path) -> Ite
             session.get_one(User, others[name][0]).is_staff = True
     for name in ("stale staff", "staff"):
         turn_on_two_factor(services, others[name][0])
-    add_site(services.engine, "shop.example", account_id=1)
+    set_up(services, add_site(services.engine, "shop.example", account_id=1))
     invite(services, 1, owner, MemberRole.OWNER, "invited@example.com", MemberRole.VIEWER, now_ms())
     keys = {
         "key": add_api_key(services.engine, "right", 1, [Scope.STATS_READ]),
@@ -236,6 +293,11 @@ def world(tmp_path_factory: pytest.TempPathFactory, sqlite_to_copy: Path) -> Ite
             "invitation": "1",
             "user": str(members[MemberRole.VIEWER]),
             "key": "1",
+            "number": "1",
+            "import": "1",
+            "import change": "remove",
+            "upload": "0" * 32,
+            "slug": SLUG,
             "asset": ASSET.removeprefix("/assets/"),
             "outbox": "1795435200000-1.eml",
         }
@@ -253,6 +315,7 @@ def routes(services: Services) -> list[tuple[str, type[BaseHandler]]]:
         key_holder=lambda _: None,
         count=lambda _: {},
         announce=lambda: None,
+        stats=Stats(services, no_event_store),
     )
     found = []
     for pattern, handler, *_ in all_routes(context, CountedBatches(services).routes(context)):
@@ -295,15 +358,21 @@ def test_each_caller_gets_the_expected_answer(world: World, method: str, line: s
         browser = dataclasses.replace(world.browsers[caller], cookies=dict(world.browsers[caller].cookies))
         path = world.path(line) + ("?site=shop.example" if line == "/api/count" else "")
         headers = world.headers.get(caller, {})
-        if method == "POST":
+        if (method, line) in API_MATRIX:
+            query, body = api_question(method, line)
+            headers = {**headers, "Content_Type": "application/json"}
+            if body is not None:
+                headers["X_Xsrftoken"] = browser.cookies.get("_xsrf", "")
+            answer = browser.ask(method, path + query, body, **headers)
+        elif method == "POST":
             fields = {"change": "role", "role": "viewer", "user_id": world.ids["user"], "account_name": "Acme"}
             answer = browser.post(path, fields, **headers)
         else:
             answer = browser.ask(method, path, None, **headers)
         got += letter(answer.status, answer.location)
-        if method == "POST":
+        if method not in ("GET", "HEAD"):
             world.restore()
-    if line == "/assets/<asset>":
+    if line.startswith("/assets/"):
         got = got.replace("n", "y")  # a hash of no release: everybody is told so alike
     assert got == MATRIX[method, line]
 

@@ -29,8 +29,9 @@ from server.models import MemberRole, Scope, ShareLink, Site
 from server.reader_handler import ReaderHandler
 from server.services import Services
 from server.sites import add_site
+from server.stats_api.stats import Stats
 from tests.server.accounts.people import add_member, make_owner, make_person
-from tests.server.pages.site_host import Browser, Host, bearer
+from tests.server.pages.site_host import Browser, Host, bearer, no_event_store
 from tests.server.pages.test_authorization import sign_in
 
 
@@ -53,7 +54,8 @@ def readers(services: Services) -> Iterator[Host]:
     """The handler on a port."""
     host = Host(0, services)
     threads = ThreadPoolExecutor(2)
-    context = AppContext(services, threads, HealthReport, host.key_holder, host.count, lambda: None)
+    stats = Stats(services, no_event_store)
+    context = AppContext(services, threads, HealthReport, host.key_holder, host.count, lambda: None, stats)
     started, ending = threading.Event(), []
 
     async def live() -> None:
@@ -78,6 +80,7 @@ def readers(services: Services) -> Iterator[Host]:
     loop.call_soon_threadsafe(stop.set)
     thread.join(10)
     threads.shutdown()
+    stats.close()
 
 
 def share(services: Services, site: Site, password: str = "") -> ShareLink:
