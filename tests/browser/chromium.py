@@ -83,7 +83,7 @@ def visitor(browser: Browser, base_url: str, **options: Any) -> Iterator[Page]:
     page.on("request", check_host)
     try:
         yield page
-        assert errors == []
+        assert errors == [], errors
     finally:
         context.close()
 
