@@ -83,6 +83,7 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="small amounts: shows that the suite works, not how fast we are"
     )
+    parser.add_argument("--events", type=int, default=0, help="rows that suites over a filled store make (queries)")
     parser.add_argument(
         "--any-build", action="store_true", help="measure builds other than release, and say so in the results"
     )
@@ -95,7 +96,7 @@ def main() -> int:
     except WrongBuildError as error:
         console.print(f"bench: {error}", markup=False)
         return 2
-    run = Run(cpus=choose_cpus(), rounds=arguments.rounds, quick=arguments.quick, notes=notes)
+    run = Run(cpus=choose_cpus(), rounds=arguments.rounds, quick=arguments.quick, notes=notes, events=arguments.events)
     names = suite_names() if "all" in arguments.names else arguments.names
     results: list[Result] = []
     for name in names:

@@ -116,6 +116,8 @@ class Run:
     rounds: int = DEFAULT_ROUNDS
     quick: bool = False
     notes: dict[str, object] = field(default_factory=dict)
+    events: int = 0
+    """How many events a suite over a filled store makes; 0: what it thinks right."""
 
     def compare(
         self,

@@ -6,7 +6,7 @@ all begin at once.
 
 from __future__ import annotations
 
-from jobs import audit, salts, tidy
+from jobs import audit, closing, reconciliation, salts, tidy
 from jobs.job import CatchUp, Job
 
 JOBS: tuple[Job, ...] = (
@@ -25,6 +25,25 @@ JOBS: tuple[Job, ...] = (
         function=audit.run,
         deadline_s=900,
         monitor="footfall-audit",
+        catch_up=CatchUp.LATEST,
+        late_after_s=1800,
+    ),
+    Job(
+        # Days end at every quarter of an hour somewhere.
+        name="closing",
+        schedule="7,22,37,52 * * * *",
+        function=closing.run,
+        deadline_s=6 * 3600,
+        monitor="footfall-closing",
+        catch_up=CatchUp.LATEST,
+        late_after_s=3600,
+    ),
+    Job(
+        name="reconciliation",
+        schedule="17 * * * *",
+        function=reconciliation.run,
+        deadline_s=1800,
+        monitor="footfall-reconciliation",
         catch_up=CatchUp.LATEST,
         late_after_s=1800,
     ),

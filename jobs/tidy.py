@@ -27,6 +27,7 @@ from server.models import (
     LoginSession,
     Mail,
     OneTimeToken,
+    StripeEvent,
 )
 
 STEP_ROWS = 500
@@ -45,6 +46,9 @@ ALERT_DAYS = 100
 
 # A mail's text is gone once it is sent; what is left says to whom and when.
 MAIL_DAYS = 30
+
+# Stripe can send an event again for 30 days after it was made.
+STRIPE_EVENT_DAYS = 90
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,12 @@ LEFTOVERS = (
     Leftover(
         (Mail.mail_id,),
         lambda settings, now_ms: (Mail.created_at_ms < now_ms - MAIL_DAYS * DAY_MS) & (Mail.state != "queued"),
+    ),
+    Leftover(
+        (StripeEvent.event_id,),
+        lambda settings, now_ms: (
+            (StripeEvent.received_at_ms < now_ms - STRIPE_EVENT_DAYS * DAY_MS) & (StripeEvent.state != "queued")
+        ),
     ),
     Leftover((Alert.alert_id,), lambda settings, now_ms: Alert.last_at_ms < now_ms - ALERT_DAYS * DAY_MS),
 )

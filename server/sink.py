@@ -20,8 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core_ext.native import Block
-from server.batch import Batch, Probe
+from server.batch import Batch, Encoded, Probe
 from server.clickhouse_tcp import BlockConnection, Target
 from server.clickhouse_url import AddressSource, ClickHouseAddress
 from server.migrate import SchemaForm
@@ -97,7 +96,7 @@ class Sink:
             self._connection.close()
 
     def _insert(
-        self, target: Target, block: Block, token: str, while_waiting: Callable[[], None] | None = None
+        self, target: Target, block: Encoded, token: str, while_waiting: Callable[[], None] | None = None
     ) -> None:
         connection = self._connected()
         connection.may_have_sent = False

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": {"rust_ext", "core_ext"},
     "jobs": {"server"},
     "dashboards": {"server"},
-    "bench": {"server", "rust_ext", "core_ext", "tests"},
+    "bench": {"server", "jobs", "rust_ext", "core_ext", "tests"},
     "tests": {"server", "rust_ext", "core_ext", "jobs", "dashboards", "bench"},
 }
 
