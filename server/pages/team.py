@@ -201,6 +201,8 @@ class KeysHandler(AccountPage):
         scopes = [scope for scope in Scope if scope in self.get_body_arguments("scope")]
         engine = self.app_context.engine
         try:
+            if not self._allowed_scopes.issuperset(scopes):
+                raise FormError("scopes", "Only owners make keys that change sites: such a key can delete them.")
             key = await self.in_thread(lambda: add_api_key(engine, name, place.account_id, scopes, actor=login.user_id))
         except FormError as error:
             await self._show(error=error)
@@ -215,7 +217,19 @@ class KeysHandler(AccountPage):
             with reading(self.app_context.engine) as session:
                 return list(list_keys(session, place.account_id))
 
-        self.show(keys=await self.in_thread(read), key=key, meanings=SCOPE_MEANINGS, error=error)
+        self.show(
+            keys=await self.in_thread(read),
+            key=key,
+            meanings=SCOPE_MEANINGS,
+            allowed_scopes=self._allowed_scopes,
+            error=error,
+        )
+
+    @property
+    def _allowed_scopes(self) -> frozenset[Scope]:
+        """A key may not do more than whoever makes it."""
+        _, place = self.member
+        return frozenset(Scope) if place.role == MemberRole.OWNER else frozenset(Scope) - {Scope.SITES_WRITE}
 
 
 class KeyRevokeHandler(AccountPage):

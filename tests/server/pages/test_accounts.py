@@ -82,6 +82,17 @@ def test_keys_are_made_shown_once_used_and_ended(host: Host) -> None:
     assert (answer.status, answer.headers["www-authenticate"]) == (401, 'Bearer realm="footfall"')
 
 
+def test_an_admins_key_does_not_change_sites_as_only_owners_may_delete_them(host: Host) -> None:
+    make_owner(host.services)
+    add_member(host.services, 1, "bob@example.com", MemberRole.ADMIN)
+    wanted = {"name": "mine", "scope": ["stats:read", "sites:write"]}
+    as_bob = logged_in(host, "bob@example.com")
+    assert 'value="sites:write"' not in as_bob.get("/accounts/1/keys").text
+    assert "Only owners" in as_bob.post("/accounts/1/keys", wanted).error_at("scopes")
+    assert 'id="new-key"' in as_bob.post("/accounts/1/keys", {**wanted, "scope": ["stats:read"]}).text
+    assert 'id="new-key"' in logged_in(host).post("/accounts/1/keys", wanted).text
+
+
 def test_a_key_reaches_its_account_and_scope_only(host: Host) -> None:
     make_owner(host.services)
     _, other = make_person(host.services, "ann@example.com")
