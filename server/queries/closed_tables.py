@@ -1,0 +1,189 @@
+"""What is stored of closed days, and SQL that reads their whole numbers.
+
+| table | one row for each | keys |
+|---|---|---|
+| `sessions` | visit; and engaged time that belongs to no visit (`is_stray`) | site_id, day, version |
+| `daily` | value of a dimension; of the whole day: `total` | site_id, dimension, value, value_id, day, version |
+| `hourly` | hour of the site's clocks, by the instant at which it begins | site_id, day, version, starts_at |
+| `vitals` | page load that reported something | site_id, day, version |
+| `names` | path of a site, by number | site_id, name_id |
+| `closings` | version that was ever begun, with the number of rows of `events` it was made of | site_id, day, version |
+
+Versions: a row counts when its version is the one that `closed_days` names for its day (`server.closed_days`). A site's
+versions are unique, so for one site `version IN (…)` says all. A version without values (`has_values`: fewer than
+`VALUES_LEAST_EVENTS` views and custom events) has of `daily` only the total, and nothing in `hourly`: its breakdowns
+are read from its few sessions. Figures that were imported are rows of `daily` whose version is the import's number;
+they count beside whatever else there is of the day.
+
+Weights: all numbers in `daily` and `hourly` are multiplied by the weight of the day's hits. A day on which a site
+changed its sampling has hits of several weights: it is never closed (its version stays 0), but read from `events`.
+
+Visitors are distinct within a day; over days they are added up. In `sessions` the `visitor_number` tells who came
+several times a day; it is 0 for everyone else, so that most visitors are a plain sum.
+
+`daily`, by dimension (the names are those of `events` and of a visit's columns):
+
+| dimension | what counts for a value | components |
+|---|---|---|
+| `total` | everything | all but revenue |
+| a visit's attribute, `entry_page`, `exit_page` | visits with the value | visitors to engaged_ms |
+| `path` | events on the page; its engaged time, scroll depth | visitors, visits, pageviews, events, `PAGE_COMPONENTS` |
+| `event_name` | events of the name, `pageview` among them | visitors, visits, pageviews, events |
+| `revenue` | custom events of the name, by currency | revenue_micros, revenue_events |
+
+A value is `value`, or the name of `value_id` where that is not 0 (1: the empty path, which has no row in `names`). At
+most `MOST_VALUES` of a (site, day, dimension) are kept, by visitors, then views, then name; the others are added up as
+`(other)`, visitors too.
+
+`vitals` holds one bucket per metric and load (`vital_buckets`, plus one; 0: the load did not report it), `sessions` one
+element of `pages` per page on which anything happened, viewed ones first in the order of their first view, and one
+element of `events` per name and currency of custom events. Their ALIAS columns give what is not stored as it is:
+`views`, `customs`, `bounced`, `entry_id`, `exit_id`, `page_engaged_ms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from server.queries.parameters import Parameters
+
+OTHER = "(other)"
+NO_NAME_ID = 0
+"""The value is in `value`."""
+EMPTY_NAME_ID = 1
+"""The empty path: of visits without a view."""
+
+MOST_VALUES = 10_000
+"""Values of a dimension, site and day that are told apart."""
+VALUES_LEAST_EVENTS = 1_000
+"""Days with fewer views and custom events have no breakdowns: a hundred rows of `daily` for a few visits cost more than
+the visits, measured."""
+
+ATTRIBUTES = (
+    "browser",
+    "browser_version",
+    "os",
+    "os_version",
+    "device",
+    "screen_class",
+    "channel",
+    "referrer_source",
+    "referrer",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "click_id",
+    "country",
+    "language",
+    "visit_hostname",
+)
+"""The attributes of a visit, as columns of `sessions` and dimensions of `daily`."""
+
+VITAL_ATTRIBUTES = (
+    "browser",
+    "browser_version",
+    "os",
+    "os_version",
+    "device",
+    "screen_class",
+    "country",
+    "language",
+    "hostname",
+)
+"""What is known of a page load in `vitals`, beside its page."""
+
+NAMED = ("path", "entry_page", "exit_page")
+"""Dimensions of `daily` whose values are numbers of `names`."""
+
+VISIT_COMPONENTS = ("visitors", "visits", "pageviews", "events", "visit_views", "bounces", "engaged_ms")
+PAGE_COMPONENTS = ("page_engaged_ms", "page_visits", "scroll_percent", "scrolled_pages")
+REVENUE_COMPONENTS = ("revenue_micros", "revenue_events")
+COMPONENTS = (*VISIT_COMPONENTS, *PAGE_COMPONENTS, *REVENUE_COMPONENTS)
+HOURLY_COMPONENTS = VISIT_COMPONENTS
+
+
+def where_closed(
+    parameters: Parameters, site_id: int, first: date, last: date, versions: Sequence[int], dimension: str = ""
+) -> str:
+    """The condition that picks the rows of these versions (and numbers of imports) from any closed table.
+
+    `dimension`: of `daily`. Ascending primary key columns first; no row when there are no versions.
+    """
+    parts = [f"site_id = {parameters.bind(site_id, 'UInt32')}"]
+    if dimension:
+        parts.append(f"dimension = {parameters.text(dimension)}")
+    parts.append(f"day >= toDate({parameters.text(first.isoformat())})")
+    parts.append(f"day <= toDate({parameters.text(last.isoformat())})")
+    parts.append(f"version IN {parameters.bind(sorted(versions), 'Array(UInt64)')}")
+    return " AND ".join(parts)
+
+
+def daily_sql(
+    parameters: Parameters,
+    site_id: int,
+    first: date,
+    last: date,
+    versions: Sequence[int],
+    dimension: str,
+    components: Sequence[str],
+    *,
+    bucket: str = "",
+    currency: str = "",
+    order_by: str = "",
+    limit_rows: int = 0,
+) -> str:
+    """`SELECT [bucket,] value, component, …` of one dimension, a row for each value (and bucket).
+
+    For `total` there is no column `value`. `bucket`: SQL over `day`, such as `toStartOfMonth(day)`. `currency`: of
+    `revenue`, which has one row for each. Numbers are Int64.
+    With `order_by` (SQL over the components) and `limit_rows` only the first so many rows, and those equal to the last
+    of them, come back: names are looked up for these alone, which is what makes a short list of many values fast. The
+    caller sorts and cuts once more, by name where rows are equal.
+    """
+    where = where_closed(parameters, site_id, first, last, versions, dimension)
+    if currency:
+        where += f" AND currency = {parameters.text(currency)}"
+    sums = ", ".join(f"toInt64(sum({name})) AS {name}" for name in components)
+    keys = [f"{bucket} AS bucket"] if bucket else []
+    names = ["bucket"] if bucket else []
+    if dimension == "total":
+        grouped = f" GROUP BY {', '.join(names)}" if names else ""
+        return f"SELECT {', '.join((*keys, sums))} FROM daily WHERE {where}{grouped}"  # noqa: S608 - names of ours
+    cut = f" ORDER BY {order_by} LIMIT {limit_rows} WITH TIES" if order_by and limit_rows else ""
+    first_columns = "bucket, " if bucket else ""
+    columns = ", ".join(components)
+
+    def grouped_by(key: str, shown: str, also: str = "") -> str:
+        selected = ", ".join((*keys, shown, sums))
+        groups = ", ".join((*names, key))
+        return f"SELECT {selected} FROM daily WHERE {where}{also} GROUP BY {groups}"  # noqa: S608 - names of ours
+
+    if dimension not in NAMED:
+        text = grouped_by("stored", "value AS stored") + cut
+        return f"SELECT {first_columns}toString(stored) AS value, {columns} FROM ({text})"  # noqa: S608 - names of ours
+    # By number alone: a key of a number and a text takes four times as long, and nearly all values are numbers. The
+    # join keeps the few rows that are shown in memory and lets the many names pass.
+    by_number = grouped_by("id", "'' AS stored, value_id AS id", f" AND value_id > {NO_NAME_ID}")
+    by_text = grouped_by("stored", "toString(value) AS stored, toUInt32(0) AS id", f" AND value_id = {NO_NAME_ID}")
+    text = f"SELECT * FROM ({by_number} UNION ALL {by_text}){cut}"  # noqa: S608 - names of ours
+    return (
+        f"SELECT {first_columns}if(f.id = 0, f.stored, n.name) AS value, {columns} "  # noqa: S608 - names of ours
+        f"FROM {names_sql(parameters, site_id)} AS n ANY RIGHT JOIN ({text}) AS f ON n.name_id = f.id"
+    )
+
+
+def names_sql(parameters: Parameters, site_id: int) -> str:
+    """A site's paths by number: `(SELECT name_id, name …)`."""
+    return f"(SELECT name_id, name FROM names WHERE site_id = {parameters.bind(site_id, 'UInt32')})"  # noqa: S608
+
+
+def name_ids_sql(parameters: Parameters, site_id: int, condition: str) -> str:
+    """The numbers of a site's paths that fulfil a condition over `name`, as an Array(UInt32), for `has` and `hasAny`.
+
+    The empty path is not among them.
+    """
+    site = parameters.bind(site_id, "UInt32")
+    return f"(SELECT groupArray(name_id) FROM names WHERE site_id = {site} AND {condition})"  # noqa: S608 - bound

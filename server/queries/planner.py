@@ -1,0 +1,207 @@
+"""Which table answers which day of a query.
+
+For each local day of the range, the cheapest that holds what is asked for: whole numbers by day and hour, visits, page
+loads, and `events` for open days, days that the range cuts, and what closed tables do not tell. Parts add up, because
+a visit and a visitor belong to one day. A dirty day is read as it was last closed.
+
+Figures of imports are whole numbers by day, so they join in where such can answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Any
+
+from server.closed_days import has_values
+from server.queries.closed_figures import ClosedFigures
+from server.queries.closed_vitals import closed_vitals_refusal
+from server.queries.daily_facts import DailyFacts, HourlyFacts, counted_goals, is_name, value_dimensions
+from server.queries.facts import FactsRequest
+from server.queries.periods import TimeRange
+from server.queries.session_facts import SessionFacts
+
+MAX_RUNS = 8
+"""Open days between closed ones are read in this many pieces; more of them are read as one, with what is between."""
+
+
+class Source(StrEnum):
+    """The tables."""
+
+    DAILY = "daily"
+    HOURLY = "hourly"
+    SESSIONS = "sessions"
+    VITALS = "vitals"
+    EVENTS = "events"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some days, ascending, from one table. `versions`: which rows of closed tables. `request`: what is asked of it."""
+
+    source: Source
+    days: tuple[date, ...]
+    why: str
+    request: FactsRequest
+    versions: tuple[int, ...] = ()
+
+    def explanation(self) -> dict[str, Any]:
+        """For a reader who wants to know."""
+        return {
+            "source": str(self.source),
+            "from": self.days[0].isoformat(),
+            "to": self.days[-1].isoformat(),
+            "days": len(self.days),
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The parts of an answer."""
+
+    parts: tuple[Part, ...]
+    has_imports: bool = False
+    imports_skip_reason: str = ""
+
+    @property
+    def explanation(self) -> list[dict[str, Any]]:
+        """Part by part."""
+        return [part.explanation() for part in self.parts]
+
+
+@dataclass
+class _Days:
+    whole: list[date] = field(default_factory=list)
+    large: list[date] = field(default_factory=list)
+    small: list[date] = field(default_factory=list)
+    open: list[date] = field(default_factory=list)
+
+
+def plan_facts(request: FactsRequest, closed: ClosedFigures) -> Plan:
+    """How visitors, visits, views and their like are counted."""
+    days = _sorted_days(request.query.range, closed)
+    goals = counted_goals(request)
+    names = [goal for goal in goals if is_name(goal)]
+    is_split = request.query.has_goal_dimension and names and len(names) < len(goals)
+    if not is_split or DailyFacts.refusal(_for_goals(request, names)):
+        return _planned(request, days, closed)
+    # Goals that are names of events are whole numbers by day; the others need visits, or events.
+    by_name = _planned(_for_goals(request, names), days, closed)
+    others = [goal for goal in goals if not is_name(goal)]
+    by_visit = _planned(_for_goals(request, others), days, closed)
+    return replace(by_name, parts=(*by_name.parts, *by_visit.parts))
+
+
+def plan_vitals(request: FactsRequest, closed: ClosedFigures) -> Plan:
+    """How page loads are counted."""
+    days = _sorted_days(request.query.range, closed)
+    refusal = closed_vitals_refusal(request)
+    parts = []
+    if not refusal:
+        kept = sorted(days.large + days.small)
+        if kept:
+            parts.append(_part(Source.VITALS, kept, "closed page loads", request, closed))
+        parts += _events(days.open, "open days", request)
+    else:
+        parts += _events(sorted(days.large + days.small + days.open), refusal, request)
+    return Plan(tuple(parts))
+
+
+def _for_goals(request: FactsRequest, goals: Sequence[Any]) -> FactsRequest:
+    return replace(request, query=replace(request.query, goals=tuple(goals)))
+
+
+def _sorted_days(range_: TimeRange, closed: ClosedFigures) -> _Days:
+    days = _Days()
+    for day in range_.days:
+        start_ms = range_.calendar.start_ms(day)
+        end_ms = range_.calendar.start_ms(day + timedelta(days=1))
+        if start_ms == end_ms:  # a date that the zone skipped
+            continue
+        is_whole = range_.from_ms <= start_ms and end_ms <= range_.until_ms
+        if is_whole:
+            days.whole.append(day)
+        version = closed.versions.get(day) if is_whole else None
+        if version is None:
+            days.open.append(day)
+        else:
+            (days.large if has_values(version) else days.small).append(day)
+    if not (days.large or days.small or days.open):
+        days.open.append(range_.first_day)
+    return days
+
+
+def _planned(request: FactsRequest, days: _Days, closed: ClosedFigures) -> Plan:
+    query = request.query
+    no_daily, no_hourly = DailyFacts.refusal(request), HourlyFacts.refusal(request)
+    no_sessions = SessionFacts.refusal(request)
+    parts: list[Part] = []
+    rest: list[date] = list(days.open)
+    small = list(days.small)
+    if not no_daily:
+        counted = list(days.large)
+        if not value_dimensions(request):
+            counted, small = sorted(days.large + days.small), []
+        imports = closed.import_ids if query.include.imports else ()
+        if imports and days.whole:
+            parts.append(_part(Source.DAILY, days.whole, "imported figures", request, closed, imports))
+        if counted:
+            parts.append(_part(Source.DAILY, counted, "closed days, whole numbers", request, closed))
+    elif not no_hourly:
+        if days.large:
+            parts.append(_part(Source.HOURLY, days.large, "closed days, whole numbers by the hour", request, closed))
+    elif not no_sessions:
+        small = sorted(days.large + days.small)
+    else:
+        rest, small = sorted([*rest, *days.large, *small]), []
+    why = "small closed days" if not (no_daily and no_hourly) else f"closed visits: {no_daily}"
+    if small and not no_sessions:
+        parts.append(_part(Source.SESSIONS, small, why, request, closed))
+    elif small:
+        rest = sorted(rest + small)
+    parts += _events(rest, _why_events(no_daily, no_hourly, no_sessions), request)
+    has_imports = any(part.why == "imported figures" for part in parts)
+    return Plan(tuple(parts), has_imports, _skip_reason(request, closed, no_daily, no_hourly))
+
+
+def _skip_reason(request: FactsRequest, closed: ClosedFigures, no_daily: str, no_hourly: str) -> str:
+    if not request.query.include.imports:
+        return ""
+    if not closed.import_ids:
+        return "no_imported_data"
+    if not no_daily:
+        return ""
+    return "unsupported_query" if no_hourly else "unsupported_interval"
+
+
+def _why_events(no_daily: str, no_hourly: str, no_sessions: str) -> str:
+    return f"closed tables do not tell: {no_sessions}" if no_daily and no_hourly and no_sessions else "open days"
+
+
+def _part(
+    source: Source,
+    days: Sequence[date],
+    why: str,
+    request: FactsRequest,
+    closed: ClosedFigures,
+    versions: Sequence[int] | None = None,
+) -> Part:
+    if versions is None:
+        versions = [closed.versions[day] for day in days]
+    return Part(source, tuple(days), why, request, tuple(versions))
+
+
+def _events(days: Sequence[date], why: str, request: FactsRequest) -> list[Part]:
+    """Runs of days without gaps."""
+    runs: list[list[date]] = []
+    for day in days:
+        if runs and runs[-1][-1] + timedelta(days=1) == day:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    if len(runs) > MAX_RUNS:
+        runs = [list(days)]
+    return [Part(Source.EVENTS, tuple(run), why, request) for run in runs]

@@ -1,0 +1,14 @@
+-- Facts of stitched visits, see `facts`: a visit's rows that match, then one tuple for each fact.
+WITH
+$visits,
+gathered AS
+(
+    SELECT
+        day_ms, visitor_id, visit_number,
+        $matched AS matched, $grouped AS grouped, $paged AS paged, $viewed AS viewed,
+        arrayConcat($facts) AS facts
+    FROM visits
+    WHERE $about_visit
+)
+SELECT $columns
+FROM (SELECT day_ms, visitor_id, visit_number, arrayJoin(facts) AS fact FROM gathered)

@@ -1,0 +1,189 @@
+"""The engine against its naive twin: random traffic, odd days, filters, dimensions, goals."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from clickhouse_driver import Client
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from server.clickhouse_tcp import BlockConnection
+from server.clickhouse_url import ClickHouseAddress
+from server.queries.answers import Answerer
+from server.queries.closed_figures import ClosedFigures
+from server.queries.closing import NOTHING, Chunk, Closing, count_rows
+from server.queries.event_reader import EventReader
+from server.queries.metrics import METRICS, REVENUE_METRICS
+from server.queries.model import Query
+from server.queries.parsing import SiteFacts, parse_query
+from server.queries.periods import SiteCalendar
+from tests.reference.naive_rows import expected_rows
+from tests.server.queries.conftest import new_site_id
+from tests.server.queries.traffic import GOALS, PATHS, ZONES, store_with, traffic
+
+NOW_MS = 1_800_000_000_000
+
+Versions = Mapping[date, int]
+_closing_ms = itertools.count(int(time.time() * 1000))
+
+VISIT_DIMENSIONS = (
+    "visit:source",
+    "visit:country",
+    "visit:country_name",
+    "visit:browser",
+    "visit:channel",
+    "visit:device",
+    "visit:screen",
+    "visit:entry_page",
+    "visit:exit_page",
+    "visit:utm_campaign",
+    "visit:entry_page_hostname",
+)
+EVENT_DIMENSIONS = ("event:page", "event:hostname", "event:name", "event:props:plan", "event:goal")
+TIME_DIMENSIONS = ("time:hour", "time:day", "time:week", "time:month")
+COUNTS = ["visitors", "visits", "pageviews", "events"]
+SESSIONS = ["bounce_rate", "views_per_visit", "visit_duration"]
+
+LEAVES: list[list[Any]] = [
+    ["is", "visit:country", ["EE"]],
+    ["is_not", "visit:source", ["Google"]],
+    ["is", "visit:source", ["Direct / None", "O'Reilly"]],
+    ["contains", "visit:source", ["reilly"], {"case_sensitive": False}],
+    ["is", "visit:entry_page", ["/"]],
+    ["matches", "visit:exit_page", ["^/blog/.$"]],
+    ["is", "event:page", [PATHS[3], "/blog/a"]],
+    ["contains_not", "event:page", ["blog"]],
+    ["matches_wildcard", "event:page", ["/blog/*"]],
+    ["is", "event:hostname", ["b.test"]],
+    ["is", "event:name", ["pageview", "Order ß'\\"]],
+    ["is", "event:props:plan", ["it's\\"]],
+    ["is_not", "event:props:plan", ["(none)"]],
+]
+TOP_LEAVES: list[list[Any]] = [
+    *LEAVES,
+    ["is", "event:goal", ["Signup"]],
+    ["contains", "event:goal", ["order"], {"case_sensitive": False}],
+    ["is", "event:goal", ["Read the blog", "Scrolled a"]],
+    ["has_done", ["is", "event:goal", ["Scrolled a"]]],
+    ["has_not_done", ["is", "event:page", ["/"]]],
+    ["has_done", ["and", [["is", "event:page", ["/blog/a"]], ["is", "event:name", ["Signup"]]]]],
+]
+
+
+def filters() -> st.SearchStrategy[list[Any]]:
+    """Some filters, nested now and then."""
+    nested = st.sampled_from(LEAVES)
+    groups = st.tuples(st.sampled_from(("and", "or")), st.lists(nested, min_size=1, max_size=2)).map(list)
+    negated = st.sampled_from(LEAVES).map(lambda leaf: ["not", leaf])
+    return st.lists(st.one_of(st.sampled_from(TOP_LEAVES), groups, negated), max_size=2)
+
+
+@st.composite
+def documents(draw: st.DrawFn, calendar: SiteCalendar, days: list[date]) -> dict[str, Any]:
+    """A valid request about these days."""
+    asked = draw(filters())
+    dimensions: list[str] = []
+    if draw(st.booleans()):
+        dimensions.append(draw(st.sampled_from((*VISIT_DIMENSIONS, *EVENT_DIMENSIONS))))
+    if draw(st.integers(0, 3)) == 0:
+        dimensions.append(draw(st.sampled_from([each for each in VISIT_DIMENSIONS if each not in dimensions])))
+    if draw(st.integers(0, 2)) == 0:
+        dimensions.append(draw(st.sampled_from(TIME_DIMENSIONS)))
+    metrics = list(COUNTS)
+    single = {"event:name", "event:props:plan", "event:goal"} & set(dimensions)
+    if not single:
+        metrics += SESSIONS
+    has_page = "event:page" in dimensions or any(leaf[1] == "event:page" for leaf in asked)
+    if has_page and not single:
+        metrics += ["time_on_page", "scroll_depth"]
+    if "event:goal" in dimensions or any(leaf[1] == "event:goal" for leaf in asked):
+        metrics += ["conversion_rate", "group_conversion_rate"]
+    metrics += ["total_revenue", "average_revenue"]
+    if dimensions:
+        metrics.append("percentage")
+    if dimensions == ["visit:exit_page"] and all("event:" not in str(leaf) for leaf in asked):
+        metrics.append("exit_rate")
+    range_: Any = [days[0].isoformat(), days[-1].isoformat()]
+    if draw(st.integers(0, 4)) == 0:
+        first = calendar.start_ms(days[0]) + draw(st.integers(0, 40)) * 900_000
+        last = first + draw(st.integers(1, 40)) * 3_600_000
+        range_ = [calendar.local(at).isoformat() for at in (first, last)]
+    return {"site_id": "x", "metrics": metrics, "date_range": range_, "filters": asked, "dimensions": dimensions}
+
+
+def odd_days() -> list[tuple[str, date]]:
+    return [(zone, day) for zone, days in ZONES.items() for day in days]
+
+
+def close(
+    address: ClickHouseAddress, site_id: int, calendar: SiteCalendar, days: list[date], least_events: int
+) -> Versions:
+    """Close these days, as the job does."""
+    chunk = Chunk((site_id,), calendar, tuple(days), next(_closing_ms), least_events=least_events)
+    connection = BlockConnection(address)
+    try:
+        counts = count_rows(connection, chunk)
+        closing = Closing(chunk, {(site_id, day): counts.get((site_id, day), NOTHING) for day, _ in chunk.real_days})
+        closing.run(connection)
+    finally:
+        connection.close()
+    return {day: version for (_, day), version in closing.versions.items()}
+
+
+def asked(reader: EventReader, query: Query, closed: ClosedFigures) -> dict[tuple[str, ...], dict[str, Any]]:
+    """The engine's rows in the twin's form."""
+    answer = Answerer(reader, None, closed).answer(query)
+    names = [metric.name for metric in query.metrics]
+    rows = {row.dimensions: dict(zip(names, row.metrics, strict=True)) for row in answer.rows}
+    assert len(rows) == len(answer.rows)
+    for row in rows.values():
+        for name in REVENUE_METRICS & row.keys():
+            if row[name] is not None:
+                row[name] = {"value": float(row[name]["value"]), "currency": row[name]["currency"]}
+    return rows
+
+
+@pytest.mark.parametrize(("zone", "day"), odd_days())
+def test_counts_and_sums_are_those_of_the_naive_twin(
+    zone: str, day: date, client: Client, reader: EventReader, event_store: ClickHouseAddress
+) -> None:
+    """Closed, open and once more closed days mixed; large days with breakdowns, and small ones without."""
+    calendar = SiteCalendar.of(zone)
+    days = [day - timedelta(days=1), day, day + timedelta(days=1)]
+
+    @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @given(data=st.data())
+    def check(data: st.DataObject) -> None:
+        events = data.draw(traffic(calendar, days))
+        weight = data.draw(st.sampled_from((None, 1, 3)))
+        for each in events:  # days with several weights are never closed
+            each["sample_weight"] = weight or each["sample_weight"]
+        late = data.draw(st.integers(0, len(events)))
+        site_id = new_site_id()
+        store_with(client, site_id, events[late:])
+        closed: Versions = {}
+        if weight is not None:
+            some = data.draw(st.sampled_from((days[:1], days[1:], days)))
+            least_events = data.draw(st.sampled_from((0, 4, 1_000)))
+            closed = close(event_store, site_id, calendar, some, least_events)
+        store_with(client, site_id, events[:late])
+        if closed and late:
+            closed = close(event_store, site_id, calendar, sorted(closed), least_events)
+        facts = SiteFacts(site_id, calendar, NOW_MS, goals=GOALS)
+        for _ in range(4):
+            query = parse_query(data.draw(documents(calendar, days)), facts)
+            rows = asked(reader, query, ClosedFigures(closed))
+            assert rows == expected_rows(events, calendar, query)
+
+    check()
+
+
+def test_every_metric_is_asked_for() -> None:
+    names = {*COUNTS, *SESSIONS, "time_on_page", "scroll_depth", "conversion_rate", "group_conversion_rate"}
+    assert names | {"total_revenue", "average_revenue", "percentage", "exit_rate"} == METRICS.keys()
