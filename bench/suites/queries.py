@@ -1,0 +1,289 @@
+"""The first look of a dashboard over a year of events, and what the closed tables behind it cost.
+
+The server makes the events itself (`bench.traffic.generated_year`), the job's own code closes their days. Then the
+questions of a first look (`FIRST_LOOK`) are asked through the engine of the stats API, two at a time, without the
+result cache, over random ranges of random sites: half of them site 1, which has 60 % of everything.
+
+| line | what |
+|---|---|
+| closing_us | CPU of the server for one event, all closed tables |
+| closed_bytes | bytes on disk of all closed tables for one page view, merged |
+| first_look_ms, filtered_ms | the 95th percentile of a whole first look, without and with one filter |
+| today_ms | median of a first look at today, of a site whose whole day is in `events` |
+| ten_times_the_events | median of an unfiltered first look at the whole, against the same at a tenth of it |
+
+`--events` says how many events there are: the default is what fits into ten minutes on two CPUs; the budgets are for
+100 million.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from clickhouse_driver.protocol import ServerPacketTypes
+from sqlalchemy import Engine, select
+
+from bench.harness import Budget, Result, Run
+from bench.traffic.generated_year import (
+    DAYS,
+    SITES,
+    TODAY,
+    TODAY_SITE,
+    fill_today,
+    fill_year,
+    start_ms,
+)
+from jobs.closing_chunk import Closer
+from jobs.closing_days import due_groups
+from jobs.job import Shard
+from server.app_database import migrate_app_database, open_app_database, reading, writing
+from server.clickhouse_tcp import BlockConnection
+from server.clickhouse_url import ClickHouseAddress
+from server.config import load_settings
+from server.migrate import SchemaForm, migrate
+from server.models import Site
+from server.queries.engine import StatsEngine
+from server.queries.event_reader import EventReader
+from server.queries.parsing import parse_query
+from server.services import Services
+from tests.services.clickhouse import running_clickhouse
+
+DEFAULT_EVENTS = 10_000_000
+QUICK_EVENTS = 200_000
+ASKED_AT_ONCE = 2
+RANGES = 200
+QUICK_RANGES = 5
+QUICK_DAYS = 10
+SEED = 20_261_127
+
+HEADLINES = ["visitors", "visits", "pageviews", "views_per_visit", "bounce_rate", "visit_duration"]
+FIRST_LOOK: tuple[Mapping[str, Any], ...] = (
+    {"metrics": HEADLINES, "include": {"comparisons": {"mode": "previous_period"}}},
+    {"metrics": ["visitors"], "dimensions": ["time"]},
+    *(
+        {"metrics": ["visitors"], "dimensions": [dimension], "pagination": {"limit": 8}}
+        for dimension in ("visit:source", "event:page", "visit:country", "visit:browser")
+    ),
+)
+"""What the dashboard asks before anybody scrolls (dashboards/src/widgets)."""
+
+FILTERS: tuple[list[Any], ...] = (
+    ["is", "visit:country", ["DE"]],
+    ["is", "visit:source", ["Google"]],
+    ["is", "visit:device", ["Desktop"]],
+    ["is", "visit:browser", ["Firefox"]],
+    ["is", "event:page", ["/docs/2-a-page-about-something"]],
+)
+"""One of each first look with a filter."""
+
+
+class MeasuredConnection(BlockConnection):
+    """Adds up the CPU time that the server says it took for the statements of this connection."""
+
+    cpu_us = 0
+
+    def command(self, statement: str, **settings: Any) -> None:
+        """A statement without rows."""
+        self._client.connection.receive_packet = self._received
+        try:
+            super().command(statement, **settings)
+        finally:
+            del self._client.connection.receive_packet
+
+    def _received(self) -> Any:
+        connection = self._client.connection
+        packet = type(connection).receive_packet(connection)
+        if packet.type == ServerPacketTypes.PROFILE_EVENTS:
+            names = [name for name, _ in packet.block.columns_with_types]
+            events = dict(zip(names, packet.block.get_columns(), strict=True))
+            # Thread 0 stands for the whole query; each packet has what came since the last.
+            for thread, name, value in zip(events["thread_id"], events["name"], events["value"], strict=True):
+                if thread == 0 and name == "OSCPUVirtualTimeMicroseconds":
+                    self.cpu_us += value
+        return packet
+
+
+@dataclass
+class Bench:
+    """A filled store, closed, and the engine over it."""
+
+    address: ClickHouseAddress
+    app: Engine
+    engine: StatsEngine
+    days: int
+    """How many days before today have events."""
+
+    @property
+    def first_day(self) -> date:
+        """The first of them."""
+        return TODAY - timedelta(days=self.days)
+
+    def first_look_ms(self, site_id: int, date_range: Sequence[str] | str, filters: Sequence[Any] = ()) -> float:
+        """How long a whole first look takes."""
+        now_ms = start_ms(TODAY + timedelta(days=1)) - 1
+        with reading(self.app) as session:
+            site = session.execute(select(Site).where(Site.site_id == site_id)).scalar_one()
+            session.expunge(site)
+
+        def ask(question: Mapping[str, Any]) -> None:
+            document = {"site_id": site.domain, "date_range": date_range, "filters": list(filters), **question}
+            facts = self.engine.site_facts(site, now_ms, document=document)
+            answer = self.engine.document(parse_query(document, facts), document, now_ms)
+            assert answer is not None
+
+        began_s = time.perf_counter()
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            list(pool.map(ask, FIRST_LOOK))
+        return (time.perf_counter() - began_s) * 1000
+
+
+def measure(run: Run) -> Iterator[Result]:
+    """See the module."""
+    events = run.events or (QUICK_EVENTS if run.quick else DEFAULT_EVENTS)
+    home = Path(tempfile.mkdtemp(prefix="footfall-bench-", dir=os.environ.get("FOOTFALL_BENCH_DIR")))
+    days = QUICK_DAYS if run.quick else DAYS
+    try:
+        # The server has both CPUs, as in the budgets.
+        os.sched_setaffinity(0, {run.cpus.server, run.cpus.client})
+        with running_clickhouse(home / "clickhouse") as server:
+            tenth = make_bench(home / "tenth", server.address, "tenth", days)
+            fill(tenth, events // 10, today_events=0)
+            close_days(tenth)
+            whole = make_bench(home / "whole", server.address, "whole", days)
+            fill(whole, events, today_events=events // 10)
+            cost_us = close_days(whole)
+            yield from figures(whole, tenth, cost_us, events, QUICK_RANGES if run.quick else RANGES)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def figures(whole: Bench, tenth: Bench | None, closing_us: float, events: int, ranges: int) -> Iterator[Result]:
+    """The results over a store that is filled and closed."""
+    notes: dict[str, object] = {"events": events}
+    yield _result("closing_us", closing_us, "us/event", 3, notes)
+    yield _result("closed_bytes", closed_bytes(whole), "bytes/view", 5, notes)
+    plain, filtered = looks(whole, ranges)
+    yield _result("first_look_ms", quantile(plain, 95), "ms", 100, notes | _spread(plain))
+    yield _result("filtered_ms", quantile(filtered, 95), "ms", 1_000, notes | _spread(filtered))
+    today = [whole.first_look_ms(TODAY_SITE, "day") for _ in range(5)]
+    yield _result("today_ms", statistics.median(today), "ms", 1_000, notes | {"hits_today": events // 10})
+    if tenth is not None:
+        year = [whole.first_day.isoformat(), (TODAY - timedelta(days=1)).isoformat()]
+        pairs = [(whole.first_look_ms(1, year), tenth.first_look_ms(1, year)) for _ in range(11)]
+        ratios = [ours / theirs for ours, theirs in pairs]
+        yield Result(
+            "ten_times_the_events",
+            statistics.median(ours for ours, _ in pairs),
+            statistics.median(theirs for _, theirs in pairs),
+            statistics.median(ratios),
+            "ms",
+            Budget(1.5, "at_most"),
+            tuple(pairs),
+            notes,
+        )
+
+
+def looks(bench: Bench, ranges: int) -> tuple[list[float], list[float]]:
+    """Milliseconds of first looks over random ranges, without and with a filter."""
+    chance = random.Random(SEED)
+    plain, filtered = [], []
+    for _ in range(ranges):
+        site_id = 1 if chance.random() < 0.5 else chance.randint(2, SITES)
+        first, last = sorted(chance.sample(range(bench.days), 2))
+        date_range = [(bench.first_day + timedelta(days=each)).isoformat() for each in (first, last)]
+        plain.append(bench.first_look_ms(site_id, date_range))
+        filtered.append(bench.first_look_ms(site_id, date_range, [chance.choice(FILTERS)]))
+    return plain, filtered
+
+
+def make_bench(home: Path, address: ClickHouseAddress, database: str, days: int) -> Bench:
+    """An empty store and app database with the sites."""
+    home.mkdir(parents=True, exist_ok=True)
+    settings = load_settings(data_dir=home)
+    app = open_app_database(settings)
+    migrate_app_database(settings, app)
+    own = ClickHouseAddress(hosts=address.hosts, database=database, send_receive_timeout_s=3_600)
+    migrate(own, SchemaForm())
+    with writing(app) as session:
+        for site_id in range(1, TODAY_SITE + 1):
+            if session.get(Site, site_id) is None:
+                session.add(
+                    Site(
+                        site_id=site_id,
+                        public_id=str(site_id),
+                        domain=f"www.shop-{site_id}.example",
+                        created_at_ms=start_ms(TODAY - timedelta(days=days)),
+                    )
+                )
+    return Bench(own, app, StatsEngine(app, EventReader(lambda: own)), days)
+
+
+def fill(bench: Bench, events: int, today_events: int) -> None:
+    """Insert the events, and have the server merge what it would have merged in a year."""
+    connection = BlockConnection(bench.address)
+    try:
+        for _ in fill_year(connection, events, bench.days):
+            pass
+        if today_events:
+            fill_today(connection, today_events)
+    finally:
+        connection.close()
+
+
+def close_days(bench: Bench) -> float:
+    """Close every day that is over, as the job does; microseconds of the server's CPU per event, merges not counted."""
+    connection = MeasuredConnection(bench.address)
+    nothing = SimpleNamespace(invalidate=lambda topic, session: None)
+    services = cast(Services, SimpleNamespace(engine=bench.app, cache=nothing))
+    closer = Closer(services, connection, lambda: time.time_ns() // 1_000_000)
+    try:
+        with reading(bench.app) as session:
+            groups = due_groups(session, Shard(), start_ms(TODAY))
+        for group in groups:
+            closer.close(group)
+        spent_us = connection.cpu_us
+        for table in ("sessions", "daily", "hourly", "vitals", "names"):
+            connection.command(f"OPTIMIZE TABLE {table} FINAL")
+        return spent_us / max(1, closer.rows)
+    finally:
+        connection.close()
+
+
+def closed_bytes(bench: Bench) -> float:
+    """Bytes of the closed tables for each page view of the closed days."""
+    connection = BlockConnection(bench.address)
+    try:
+        ((stored,),) = connection.select(
+            "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase() "
+            "AND table IN ('sessions', 'daily', 'hourly', 'vitals', 'names', 'closings')"
+        )
+        ((views,),) = connection.select("SELECT sum(pageviews) FROM daily WHERE dimension = 'total'")
+        return int(stored) / max(1, int(views))
+    finally:
+        connection.close()
+
+
+def quantile(values: Sequence[float], percent: int) -> float:
+    """The value that this part of all does not exceed."""
+    ranked = sorted(values)
+    return ranked[max(0, -(-len(ranked) * percent // 100) - 1)]
+
+
+def _spread(values: Sequence[float]) -> dict[str, object]:
+    return {"median": round(statistics.median(values), 1), "largest": round(max(values), 1), "looks": len(values)}
+
+
+def _result(name: str, value: float, unit: str, at_most: float, notes: dict[str, object]) -> Result:
+    return Result(name, value, None, None, unit, Budget(at_most, "at_most"), (), notes)

@@ -1,0 +1,115 @@
+"""One run of the job `closing`: marks days to which rows came later, closes what is due, deletes what is over.
+
+What is in these tables: `server.queries.closed_tables`. How readers come to a new version: `server.closed_days`. Which
+days are due: `jobs.closing_days`. What changed: `jobs.late_rows`. All of it may be cut anywhere and done again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from datetime import date, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from jobs.closing_chunk import Closer, ClosingLimits
+from jobs.closing_days import due_groups
+from jobs.context import JobContext
+from jobs.late_rows import LOOK_BACK_MS, changed_days, late_hours, sweep_since_ms
+from server.app_database import minimum_watermark, reading, writing
+from server.clickhouse_tcp import BlockConnection
+from server.clock import HOUR_MS, MINUTE_MS
+from server.closed_days import EPOCH, closing_ms_of, mark_dirty
+from server.models import ClosedDay
+from server.queries import run_query
+from server.queries.closing import delete_versions
+from server.store import Store
+
+log = logging.getLogger(__name__)
+
+LEFTOVER_AGE_MS = 15 * MINUTE_MS
+"""A version that nobody names any more may still be read by a query that began before; and a closing that is under way
+names none of its versions yet: a chunk takes a minute."""
+
+LEFTOVERS_AT_ONCE = 2_000
+STALE_WATERMARK_MS = HOUR_MS
+
+
+def close_due(
+    context: JobContext, store: Store, connection: BlockConnection, limits: ClosingLimits | None = None
+) -> int:
+    """Close what is due; returns the number of rows of `events` that were condensed."""
+    engine, now_ms = context.services.engine, context.now_ms()
+    until_ms = _complete_until_ms(context, now_ms)
+    if context.shard.index == 0:
+        _mark_changed(context, connection, until_ms)
+    closer = Closer(
+        context.services,
+        connection,
+        context.now_ms,
+        limits or ClosingLimits(),
+        fence=context.fence,
+        progress=context.progress,
+    )
+    with reading(engine) as session:
+        groups = due_groups(session, context.shard, until_ms)
+    for group in groups:
+        closer.close(group)
+    if context.shard.index == 0:
+        delete_leftovers(context, store, connection)
+    if closer.days:
+        log.info("closed days", extra={"days": closer.days, "rows": closer.rows})
+    return closer.rows
+
+
+def _complete_until_ms(context: JobContext, now_ms: int) -> int:
+    """Everything older is stored."""
+    watermark_ms = minimum_watermark(context.services.engine)
+    if watermark_ms is None:
+        return now_ms
+    if watermark_ms < now_ms - STALE_WATERMARK_MS:
+        # Some machine has hits of that time which it cannot store, or is gone for good without having been retired.
+        log.warning("days wait for a watermark", extra={"behind_s": (now_ms - watermark_ms) // 1000})
+    return min(now_ms, watermark_ms)
+
+
+def _mark_changed(context: JobContext, connection: BlockConnection, until_ms: int) -> None:
+    engine, now_ms = context.services.engine, context.now_ms()
+    since_ms = min(context.settled_until_ms, until_ms) - LOOK_BACK_MS
+    hours = late_hours(connection, since_ms)
+    sweep_ms = sweep_since_ms(context.settled_until_ms, context.due_at_ms, now_ms)
+    with reading(engine) as session:
+        found = changed_days(session, connection, hours=hours, since_ms=sweep_ms)
+    if not found:
+        return
+    with writing(engine) as session:
+        context.fence(session)
+        for site_id, days in found.items():
+            mark_dirty(session, site_id, days, now_ms)
+    log.info("rows came to closed days", extra={"days": sum(map(len, found.values()))})
+
+
+def delete_leftovers(context: JobContext, store: Store, connection: BlockConnection) -> int:
+    """Delete the versions that no day names, unless they are young; returns how many."""
+    before_ms = context.now_ms() - LEFTOVER_AGE_MS
+    found: dict[tuple[int, date], list[int]] = defaultdict(list)
+    rows = run_query(connection, "closing_leftovers", most=LEFTOVERS_AT_ONCE)
+    days = {(int(site_id), EPOCH + timedelta(days=int(number))): versions for site_id, number, versions in rows}
+    if not days:
+        return 0
+    with reading(context.services.engine) as session:
+        current = _current(session, {site_id for site_id, _ in days})
+    for key, versions in days.items():
+        for version in versions:
+            if int(version) != current.get(key) and closing_ms_of(int(version)) < before_ms:
+                found[key].append(int(version))
+    if found:
+        context.progress(context.rows, "leftovers")
+        delete_versions(connection, store.form, found)
+    return sum(map(len, found.values()))
+
+
+def _current(session: Session, site_ids: set[int]) -> dict[tuple[int, date], int]:
+    wanted = select(ClosedDay.site_id, ClosedDay.day, ClosedDay.version).where(ClosedDay.site_id.in_(site_ids))
+    return {(site_id, date.fromisoformat(day)): version for site_id, day, version in session.execute(wanted)}

@@ -1,0 +1,305 @@
+"""Closing against its naive twin, in zones with odd days, and what happens when it is cut anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from clickhouse_driver import Client
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+
+from jobs.closing_chunk import ClosingLimits
+from server.app_database import open_app_database, writing
+from server.clickhouse_url import ClickHouseAddress
+from server.closed_days import has_values, mark_dirty
+from server.config import Settings
+from server.migrate import SchemaForm, migrate
+from server.queries.closed_tables import daily_sql
+from server.queries.event_reader import EventReader
+from server.queries.parameters import Parameters
+from server.queries.periods import SiteCalendar
+from tests.jobs.closed_site import KEYS, ClosedSites, without_zeros
+from tests.jobs.one_job import World
+from tests.reference.closed_figures import daily_figures, hourly_figures, vital_rows
+from tests.server.queries.traffic import ZONES, Event, event, traffic
+from tests.services.clickhouse import fresh_database, shared_clickhouse
+
+DAY = timedelta(days=1)
+MINUTE_MS = 60_000
+CASES = [(zone, day) for zone, days in ZONES.items() for day in days]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseAddress]:
+    with shared_clickhouse(tmp_path_factory.mktemp("clickhouse")) as server, fresh_database(server) as address:
+        migrate(address, SchemaForm())
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(address: ClickHouseAddress) -> Iterator[Client]:
+    host, port = address.hosts[0]
+    with Client(host=host, port=port, database=address.database, settings={"async_insert": 0}) as connected:
+        yield connected
+
+
+@pytest.fixture
+def settings_of_app(sqlite_settings: Settings) -> Settings:
+    return sqlite_settings
+
+
+@pytest.fixture
+def app(settings_of_app: Settings) -> Iterator[Engine]:
+    engine = open_app_database(settings_of_app)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def make_sites(settings_of_app: Settings, app: Engine, address: ClickHouseAddress, client: Client) -> Any:
+    def make(zone: str, first: date, last: date, **more: Any) -> ClosedSites:
+        return ClosedSites(World(settings_of_app, app), address, client, zone, first, last, **more)
+
+    return make
+
+
+def of_days(events: list[Event], calendar: SiteCalendar, first: date, last: date) -> list[Event]:
+    until_ms = calendar.start_ms(last + DAY)
+    return [each for each in events if calendar.start_ms(first) <= each["time_ms"] < until_ms]
+
+
+def assert_closed(sites: ClosedSites, events: list[Event], site_id: int = 0) -> None:
+    """Everything that readers see is what the twin counts of these events."""
+    events = of_days(events, sites.calendar, sites.first, sites.last)
+    limits = sites.limits
+    expected = daily_figures(events, sites.calendar, limits.least_events, limits.most_values)
+    assert without_zeros(sites.daily(site_id)) == without_zeros(expected)
+    assert without_zeros(sites.hourly(site_id)) == without_zeros(
+        hourly_figures(events, sites.calendar, limits.least_events)
+    )
+    assert sites.vitals(site_id) == vital_rows(events, sites.calendar, KEYS)
+
+
+@st.composite
+def weighed_traffic(draw: st.DrawFn, zone: str, days: tuple[date, ...], first_load: int) -> list[Event]:
+    """Traffic of one weight; loads from a number on."""
+    weight = draw(st.sampled_from((1, 4)))
+    events = draw(traffic(SiteCalendar.of(zone), days))
+    return [{**each, "sample_weight": weight, "load_id": each["load_id"] + first_load} for each in events]
+
+
+@pytest.mark.parametrize(("zone", "day"), CASES)
+@settings(
+    max_examples=3,
+    deadline=None,
+    # To make an example smaller takes a hundred closings.
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_closed_days_say_what_the_events_say(make_sites: Any, zone: str, day: date, data: st.DataObject) -> None:
+    days = (day - DAY, day, day + DAY)
+    limits = ClosingLimits(
+        least_events=data.draw(st.sampled_from((1, 4))),
+        most_values=data.draw(st.sampled_from((2, 10_000))),
+        chunk_rows=data.draw(st.sampled_from((3, 1_000))),
+    )
+    sites: ClosedSites = make_sites(zone, days[0], days[-1], limits=limits, count=3)
+    stored = {site_id: data.draw(weighed_traffic(zone, days, 0)) for site_id in sites.site_ids}
+    for site_id, events in stored.items():
+        sites.store(events, site_id)
+    assert sites.close() == ["succeeded"]
+    for site_id, events in stored.items():
+        assert set(sites.versions(site_id)) == set(days)
+        assert_closed(sites, events, site_id)
+
+
+def test_rows_that_come_later_make_their_days_dirty(make_sites: Any) -> None:
+    zone, day = "Australia/Lord_Howe", date(2026, 4, 5)
+    sites: ClosedSites = make_sites(zone, day - DAY, day)
+    start_ms = sites.calendar.start_ms(day)
+    first = [event(time_ms=start_ms + minute * MINUTE_MS, visitor_id=1, load_id=minute + 9) for minute in (-5, 5, 500)]
+    sites.store(first)
+    sites.close()
+    before = sites.versions()
+    assert sites.close() == ["succeeded"]
+    assert sites.versions() == before
+    late = [event(time_ms=start_ms + 10 * MINUTE_MS, visitor_id=2, path="/late")]
+    sites.store(late)
+    sites.note_hits(start_ms + 10 * MINUTE_MS)
+    sites.close()
+    after = sites.versions()
+    assert after[day - DAY] == before[day - DAY]
+    assert after[day] != before[day]
+    assert_closed(sites, [*first, *late])
+    assert f"site:{sites.site_id}:closed" in sites.answers.topics
+
+
+def test_a_dirty_day_stays_readable_and_is_closed_again(make_sites: Any) -> None:
+    sites: ClosedSites = make_sites("Asia/Kathmandu", date(2026, 3, 10), date(2026, 3, 10))
+    at_ms = sites.calendar.start_ms(sites.first) + MINUTE_MS
+    sites.store([event(time_ms=at_ms, visitor_id=1)])
+    sites.close()
+    first = sites.versions()
+    with writing(sites.world.engine) as session:
+        mark_dirty(session, sites.site_id, [sites.first], sites.world.clock.now_ms)
+    assert sites.versions() == first
+    assert sites.rows()[sites.first].is_dirty
+    sites.close()
+    assert not sites.rows()[sites.first].is_dirty
+    assert sites.versions() != first
+
+
+def test_a_day_that_is_marked_while_it_is_closed_stays_dirty(make_sites: Any) -> None:
+    sites: ClosedSites = make_sites("Asia/Kathmandu", date(2026, 3, 10), date(2026, 3, 11))
+    at_ms = sites.calendar.start_ms(sites.first) + MINUTE_MS
+    sites.store([event(time_ms=at_ms, visitor_id=1)])
+
+    def mark(step: str) -> None:
+        if step.endswith("daily"):
+            with writing(sites.world.engine) as session:
+                mark_dirty(session, sites.site_id, [sites.first], sites.world.clock.now_ms)
+
+    for _ in range(2):  # a day without a row, then one with a version
+        sites.interrupt = mark
+        sites.close()
+        assert [row.is_dirty for row in sites.rows().values()] == [True, False]
+        assert_closed(sites, [event(time_ms=at_ms, visitor_id=1)])
+    sites.interrupt = lambda step: None
+    sites.close()
+    assert not sites.rows()[sites.first].is_dirty
+
+
+STEPS = ("begun", "names", "sessions 1/1", "daily", "hourly", "vitals", "switch", "closed")
+
+
+def test_a_crash_at_any_step_leaves_readers_on_the_version_before(make_sites: Any) -> None:
+    day = date(2026, 3, 8)
+    sites: ClosedSites = make_sites("America/New_York", day, day)
+    start_ms = sites.calendar.start_ms(day)
+    events = [event(time_ms=start_ms + MINUTE_MS, visitor_id=1, load_id=1, metrics={})]
+    sites.store(events)
+    sites.close()
+    for number, crash_at in enumerate(STEPS):
+        late = event(time_ms=start_ms + (number + 2) * MINUTE_MS, visitor_id=number % 3, path=f"/{number}")
+        sites.store([late])
+        with writing(sites.world.engine) as session:
+            mark_dirty(session, sites.site_id, [day], sites.world.clock.now_ms)
+
+        def crash(step: str, crash_at: str = crash_at) -> None:
+            if step.endswith(crash_at):
+                raise KeyboardInterrupt
+
+        sites.interrupt = crash
+        before = sites.versions()
+        with pytest.raises(KeyboardInterrupt):
+            sites.close()
+        if crash_at == "closed":
+            events.append(late)
+        else:
+            assert sites.versions() == before
+        assert_closed(sites, events)
+        sites.interrupt = lambda step: None
+        sites.world.clock.advance(3_600)
+        assert sites.close()[-1] == "succeeded"
+        events += [late] if crash_at != "closed" else []
+        assert_closed(sites, events)
+    # What the crashes left behind is gone once it is old enough.
+    sites.world.clock.advance(3_600)
+    sites.close()
+    for table in ("sessions", "daily", "hourly", "closings"):
+        versions = sites.client.execute(f"SELECT DISTINCT version FROM {table} WHERE site_id = {sites.site_id}")
+        assert versions == [(sites.versions()[day],)], table
+
+
+def test_small_days_have_no_breakdowns_and_say_so(make_sites: Any) -> None:
+    day = date(2026, 3, 10)
+    sites: ClosedSites = make_sites("Asia/Kathmandu", day, day + DAY, limits=ClosingLimits(least_events=2))
+    start_ms = sites.calendar.start_ms(day)
+    events = [event(time_ms=start_ms + at * MINUTE_MS, visitor_id=at) for at in (1, 1441, 1442)]
+    sites.store(events)
+    sites.close()
+    assert [has_values(version) for version in sites.versions().values()] == [False, True]
+    assert_closed(sites, events)
+
+
+def test_a_day_of_two_weights_stays_open(make_sites: Any) -> None:
+    day = date(2026, 3, 10)
+    sites: ClosedSites = make_sites("Asia/Kathmandu", day, day + DAY)
+    start_ms = sites.calendar.start_ms(day)
+    open_day = [event(time_ms=start_ms + at * MINUTE_MS, visitor_id=at, sample_weight=at) for at in (1, 2)]
+    other = [event(time_ms=start_ms + 1441 * MINUTE_MS, visitor_id=3, sample_weight=2)]
+    sites.store([*open_day, *other])
+    sites.close()
+    assert set(sites.versions()) == {day + DAY}
+    assert not any(row.is_dirty for row in sites.rows().values())
+    assert_closed(sites, other)
+
+
+def test_days_before_the_site_was_created_are_closed_when_they_are_marked(make_sites: Any) -> None:
+    day = date(2026, 3, 10)
+    sites: ClosedSites = make_sites("Asia/Kathmandu", day, day)
+    at_ms = sites.calendar.start_ms(day - 40 * DAY) + MINUTE_MS
+    sites.store([event(time_ms=at_ms, visitor_id=1)])
+    sites.close()
+    assert set(sites.versions()) == {day}
+    with writing(sites.world.engine) as session:
+        mark_dirty(session, sites.site_id, [day - 40 * DAY], sites.world.clock.now_ms)
+    sites.close()
+    assert set(sites.versions()) == {day - 40 * DAY, day}
+    assert sites.daily()[day - 40 * DAY, "total", "", ""]["visitors"] == 1
+
+
+def test_a_day_waits_for_its_end_and_for_the_watermark(make_sites: Any) -> None:
+    day = date(2026, 3, 10)
+    sites: ClosedSites = make_sites("Asia/Kathmandu", day, day + DAY)
+    sites.complete_until(day)
+    sites.close()
+    assert sites.versions() == {}
+    sites.complete_until(day + DAY)
+    sites.close()
+    assert set(sites.versions()) == {day}
+
+
+def test_rebuild_closes_the_days_that_have_ended_again(make_sites: Any) -> None:
+    day = date(2026, 3, 10)
+    sites: ClosedSites = make_sites("Asia/Kathmandu", day, day + DAY)
+    at_ms = sites.calendar.start_ms(day) + MINUTE_MS
+    sites.store([event(time_ms=at_ms, visitor_id=1)])
+    sites.close()
+    before = sites.versions()
+    sites.store([event(time_ms=at_ms, visitor_id=2, load_id=2)])
+    sites.world.clock.advance(1)
+    assert sites.rebuild([day, day + DAY, day + 2 * DAY]) == 2
+    assert all(sites.versions()[each] != before[each] for each in before)
+    assert sites.daily()[day, "total", "", ""]["visitors"] == 2
+
+
+def test_a_short_list_has_its_names_and_what_ties_with_its_last(make_sites: Any, address: ClickHouseAddress) -> None:
+    day = date(2026, 3, 10)
+    sites: ClosedSites = make_sites("Asia/Kathmandu", day, day)
+    start_ms = sites.calendar.start_ms(day)
+    paths = ("/a", "/a", "/b", "/c")
+    views = [event(time_ms=start_ms + n, visitor_id=n, path=path, country="NP") for n, path in enumerate(paths)]
+    custom = event(time_ms=start_ms, visitor_id=9, kind="custom", event_name="Order", path="/d", country="EE")
+    sites.store([*views, custom])
+    sites.close()
+    reader = EventReader(lambda: address)
+
+    def rows(dimension: str, **more: Any) -> list[Any]:
+        parameters = Parameters()
+        versions = list(sites.versions().values())
+        statement = daily_sql(parameters, sites.site_id, day, day, versions, dimension, ["visitors"], **more)
+        return sorted(reader.rows(statement, parameters.values))
+
+    assert rows("total") == [(5,)]
+    assert rows("total", bucket="toStartOfMonth(day)") == [(date(2026, 3, 1), 5)]
+    assert rows("path", order_by="visitors DESC", limit_rows=1) == [("/a", 2)]
+    assert rows("path", order_by="visitors DESC", limit_rows=2) == [("/a", 2), ("/b", 1), ("/c", 1), ("/d", 1)]
+    assert rows("entry_page", bucket="day") == [(day, "", 1), (day, "/a", 2), (day, "/b", 1), (day, "/c", 1)]
+    assert rows("country") == [("EE", 1), ("NP", 4)]
+    reader.close()
