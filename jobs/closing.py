@@ -9,11 +9,7 @@ def run(context: JobContext) -> int:
     """Close what is due; returns the number of rows of `events` that were condensed."""
     # Imported here: a worker that does not get to this job need not hold all this in memory.
     from jobs.closing_run import close_due
-    from server.store import open_store
+    from server.queries.closing_store import open_closing_store
 
-    with open_store(context.services.settings) as store:
-        connection = store.connection()
-        try:
-            return close_due(context, store, connection)
-        finally:
-            connection.close()
+    with open_closing_store(context.services.settings) as store:
+        return close_due(context, store)

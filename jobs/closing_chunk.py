@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session
 
 from jobs.closing_days import Group, bounds_ms
 from server.app_database import writing
-from server.clickhouse_tcp import BlockConnection
 from server.closed_days import OPEN, Switch, closed_topic, switch, version_of
 from server.queries.closed_tables import MOST_VALUES, VALUES_LEAST_EVENTS
 from server.queries.closing import NOTHING, Chunk, Closing, count_rows
+from server.queries.closing_store import ClosingConnection
 from server.services import Services
 
 CHUNK_ROWS = 2_000_000
@@ -43,7 +43,7 @@ class Closer:
     """Closes groups. `clock` gives each attempt its version; `fence` joins the transaction of the switch."""
 
     services: Services
-    connection: BlockConnection
+    connection: ClosingConnection
     clock: Callable[[], int]
     limits: ClosingLimits = ClosingLimits()
     fence: Callable[[Session], None] = lambda session: None

@@ -18,13 +18,12 @@ from jobs.closing_days import due_groups
 from jobs.context import JobContext
 from jobs.late_rows import LOOK_BACK_MS, changed_days, late_hours, sweep_since_ms
 from server.app_database import minimum_watermark, reading, writing
-from server.clickhouse_tcp import BlockConnection
 from server.clock import HOUR_MS, MINUTE_MS
 from server.closed_days import EPOCH, closing_ms_of, mark_dirty
 from server.models import ClosedDay
 from server.queries import run_query
 from server.queries.closing import delete_versions
-from server.store import Store
+from server.queries.closing_store import ClosingConnection, ClosingStore
 
 log = logging.getLogger(__name__)
 
@@ -33,20 +32,21 @@ LEFTOVER_AGE_MS = 15 * MINUTE_MS
 names none of its versions yet: a chunk takes a minute."""
 
 LEFTOVERS_AT_ONCE = 2_000
+
+SPARE_MS = 5 * MINUTE_MS
+"""No group is begun so shortly before the deadline: what is left is the next run's."""
 STALE_WATERMARK_MS = HOUR_MS
 
 
-def close_due(
-    context: JobContext, store: Store, connection: BlockConnection, limits: ClosingLimits | None = None
-) -> int:
+def close_due(context: JobContext, store: ClosingStore, limits: ClosingLimits | None = None) -> int:
     """Close what is due; returns the number of rows of `events` that were condensed."""
     engine, now_ms = context.services.engine, context.now_ms()
     until_ms = _complete_until_ms(context, now_ms)
     if context.shard.index == 0:
-        _mark_changed(context, connection, until_ms)
+        _mark_changed(context, store.connection, until_ms)
     closer = Closer(
         context.services,
-        connection,
+        store.connection,
         context.now_ms,
         limits or ClosingLimits(),
         fence=context.fence,
@@ -55,9 +55,12 @@ def close_due(
     with reading(engine) as session:
         groups = due_groups(session, context.shard, until_ms)
     for group in groups:
+        if context.now_ms() > context.deadline_at_ms - SPARE_MS:
+            log.info("the next run goes on closing", extra={"groups": len(groups)})
+            break
         closer.close(group)
     if context.shard.index == 0:
-        delete_leftovers(context, store, connection)
+        delete_leftovers(context, store)
     if closer.days:
         log.info("closed days", extra={"days": closer.days, "rows": closer.rows})
     return closer.rows
@@ -74,7 +77,7 @@ def _complete_until_ms(context: JobContext, now_ms: int) -> int:
     return min(now_ms, watermark_ms)
 
 
-def _mark_changed(context: JobContext, connection: BlockConnection, until_ms: int) -> None:
+def _mark_changed(context: JobContext, connection: ClosingConnection, until_ms: int) -> None:
     engine, now_ms = context.services.engine, context.now_ms()
     since_ms = min(context.settled_until_ms, until_ms) - LOOK_BACK_MS
     hours = late_hours(connection, since_ms)
@@ -90,11 +93,11 @@ def _mark_changed(context: JobContext, connection: BlockConnection, until_ms: in
     log.info("rows came to closed days", extra={"days": sum(map(len, found.values()))})
 
 
-def delete_leftovers(context: JobContext, store: Store, connection: BlockConnection) -> int:
+def delete_leftovers(context: JobContext, store: ClosingStore) -> int:
     """Delete the versions that no day names, unless they are young; returns how many."""
     before_ms = context.now_ms() - LEFTOVER_AGE_MS
     found: dict[tuple[int, date], list[int]] = defaultdict(list)
-    rows = run_query(connection, "closing_leftovers", most=LEFTOVERS_AT_ONCE)
+    rows = run_query(store.connection, "closing_leftovers", most=LEFTOVERS_AT_ONCE)
     days = {(int(site_id), EPOCH + timedelta(days=int(number))): versions for site_id, number, versions in rows}
     if not days:
         return 0
@@ -106,7 +109,7 @@ def delete_leftovers(context: JobContext, store: Store, connection: BlockConnect
                 found[key].append(int(version))
     if found:
         context.progress(context.rows, "leftovers")
-        delete_versions(connection, store.form, found)
+        delete_versions(store.connection, store.form, found)
     return sum(map(len, found.values()))
 
 

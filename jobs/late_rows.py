@@ -17,16 +17,14 @@ from datetime import date
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core_ext.native import OUTCOME_LABELS
 from jobs.closing_days import DueDay, groups_of, zones_of_sites
-from server.clickhouse_tcp import BlockConnection
+from server.audit import ACCEPTED_LABEL
 from server.clock import DAY_MS, HOUR_MS
 from server.closed_days import OPEN, Standing
 from server.models import ClosedDay, Site
 from server.queries import run_query
 from server.queries.closing import NOTHING, Chunk, count_rows
-
-ACCEPTED = OUTCOME_LABELS[0]
+from server.queries.closing_store import ClosingConnection
 
 LOOK_BACK_MS = 2 * HOUR_MS
 """Segments are open for seconds; whatever was opened before the last run and stored after it is younger than this, or
@@ -48,14 +46,14 @@ class _Closed:
     ends_at_ms: int
 
 
-def late_hours(connection: BlockConnection, since_ms: int) -> set[tuple[int, int]]:
+def late_hours(connection: ClosingConnection, since_ms: int) -> set[tuple[int, int]]:
     """The hours of which hits were stored in segments that were opened since then."""
-    rows = run_query(connection, "closing_late", since_s=max(0, since_ms) // 1000, accepted=ACCEPTED)
+    rows = run_query(connection, "closing_late", since_s=max(0, since_ms) // 1000, accepted=ACCEPTED_LABEL)
     return {(int(site_id), int(hour_s)) for site_id, hour_s in rows}
 
 
 def changed_days(
-    session: Session, connection: BlockConnection, *, hours: Hours = (), since_ms: int | None = None
+    session: Session, connection: ClosingConnection, *, hours: Hours = (), since_ms: int | None = None
 ) -> dict[int, list[date]]:
     """Closed days whose number of rows is not the one they were made of, by site.
 
@@ -113,7 +111,7 @@ def _rows(session: Session, which: object) -> list[_Closed]:
     ]
 
 
-def _counted(connection: BlockConnection, closed: Iterable[_Closed]) -> dict[tuple[int, int], int]:
+def _counted(connection: ClosingConnection, closed: Iterable[_Closed]) -> dict[tuple[int, int], int]:
     """The number of rows that each version was made of; a day without any has no line."""
     days = [each.day for each in closed]
     rows = run_query(

@@ -15,8 +15,8 @@ import click
 from server.config import load_settings
 
 if TYPE_CHECKING:
-    from server.clickhouse_tcp import BlockConnection
     from server.models import Site
+    from server.queries.closing_store import ClosingConnection
     from server.services import Services
 
 # Longer ranges are put together by hand; it bounds what one slip of the keyboard starts.
@@ -35,9 +35,9 @@ def rebuild_command(site: str, first: str, last: str) -> None:
     from server.clock import now_ms
     from server.data_folder import prepare_data_folder
     from server.logs import start_logging
+    from server.queries.closing_store import open_closing_store
     from server.services import open_services
     from server.sites import find_site
-    from server.store import open_store
 
     settings = load_settings()
     start_logging("error")
@@ -50,22 +50,17 @@ def rebuild_command(site: str, first: str, last: str) -> None:
         found = find_site(services.engine, site)
         if found is None:
             raise click.BadParameter(f"there is no site {site}", param_hint="SITE")
-        with open_store(settings) as store, Progress(*columns) as bar:
-            store.migrate()
-            connection = store.connection()
+        with open_closing_store(settings, migrates=True) as store, Progress(*columns) as bar:
             shown = bar.add_task(found.domain, total=len(days))
-            try:
-                done = rebuild(
-                    services,
-                    connection,
-                    found,
-                    days,
-                    now_ms,
-                    lambda many, step: bar.update(shown, completed=many, description=f"{found.domain} {step}"),
-                )
-                bar.update(shown, completed=len(days), description=found.domain)
-            finally:
-                connection.close()
+            done = rebuild(
+                services,
+                store.connection,
+                found,
+                days,
+                now_ms,
+                lambda many, step: bar.update(shown, completed=many, description=f"{site} {step}"),
+            )
+            bar.update(shown, completed=len(days), description=site)
     finally:
         services.close()
     skipped = len(days) - done
@@ -75,7 +70,7 @@ def rebuild_command(site: str, first: str, last: str) -> None:
 
 def rebuild(
     services: Services,
-    connection: BlockConnection,
+    connection: ClosingConnection,
     site: Site,
     days: list[date],
     clock: Callable[[], int],

@@ -33,10 +33,10 @@ JOBS: tuple[Job, ...] = (
         name="closing",
         schedule="7,22,37,52 * * * *",
         function=closing.run,
-        deadline_s=6 * 3600,
+        deadline_s=840,
         monitor="footfall-closing",
         catch_up=CatchUp.LATEST,
-        late_after_s=3600,
+        late_after_s=600,
     ),
     Job(
         name="reconciliation",

@@ -16,18 +16,18 @@ from jobs.closing_chunk import ClosingLimits
 from jobs.closing_run import close_due
 from jobs.context import JobContext
 from jobs.job import CatchUp
-from jobs.late_rows import ACCEPTED
 from jobs.rebuild import rebuild
 from server.app_database import reading, store_watermark, writing
+from server.audit import ACCEPTED_LABEL
 from server.clickhouse_tcp import BlockConnection
 from server.clickhouse_url import ClickHouseAddress
 from server.closed_days import closed_versions
 from server.migrate import SchemaForm
 from server.models import ClosedDay, Site
 from server.queries.closed_tables import COMPONENTS, HOURLY_COMPONENTS
+from server.queries.closing_store import ClosingStore
 from server.queries.metrics import VITALS
 from server.queries.periods import SiteCalendar
-from server.store import Store
 from tests.jobs.doubles import services_of
 from tests.jobs.one_job import World, go
 from tests.reference.closed_figures import OF_LOAD, Figures
@@ -115,7 +115,7 @@ class ClosedSites:
             {
                 "site": self.site_id,
                 "hour_s": at_ms // 3_600_000 * 3_600,
-                "accepted": ACCEPTED,
+                "accepted": ACCEPTED_LABEL,
                 "now_s": self.world.clock.now_ms // 1000,
             },
         )
@@ -138,8 +138,7 @@ class ClosedSites:
             connection.close()
 
     def _run(self, context: JobContext) -> int:
-        store = Store((lambda: self.address,), SchemaForm())
-        connection: BlockConnection = store.connection()
+        connection = BlockConnection(self.address)
         services = context.services
         services.__dict__["cache"] = self.answers
         progress = context.progress
@@ -150,7 +149,7 @@ class ClosedSites:
 
         context.progress = observed  # type: ignore[method-assign]
         try:
-            return close_due(context, store, connection, self.limits)
+            return close_due(context, ClosingStore(connection, SchemaForm()), self.limits)
         finally:
             connection.close()
 
