@@ -31,7 +31,8 @@ several times a day; it is 0 for everyone else, so that most visitors are a plai
 | `event_name` | events of the name, `pageview` among them | visitors, visits, pageviews, events |
 | `revenue` | custom events of the name, by currency | revenue_micros, revenue_events |
 
-A value is `value`, or the name of `value_id` where that is not 0 (1: the empty path, which has no row in `names`). At
+A value is `value`, or the name of `value_id` where that is not 0 (1: the empty path, which has no row in `names`).
+Closings store paths by number and imports as they are, so a closed path without a number is `(other)`. At
 most `MOST_VALUES` of a (site, day, dimension) are kept, by visitors, then views, then name; the others are added up as
 `(other)`, visitors too.
 
@@ -134,6 +135,7 @@ def daily_sql(
     currency: str = "",
     order_by: str = "",
     limit_rows: int = 0,
+    are_imports: bool = False,
 ) -> str:
     """`SELECT [bucket,] value, component, …` of one dimension, a row for each value (and bucket).
 
@@ -142,6 +144,7 @@ def daily_sql(
     With `order_by` (SQL over the components) and `limit_rows` only the first so many rows, and those equal to the last
     of them, come back: names are looked up for these alone, which is what makes a short list of many values fast. The
     caller sorts and cuts once more, by name where rows are equal.
+    `are_imports`: the versions are numbers of imports, which store names as they are.
     """
     where = where_closed(parameters, site_id, first, last, versions, dimension)
     if currency:
@@ -156,21 +159,19 @@ def daily_sql(
     first_columns = "bucket, " if bucket else ""
     columns = ", ".join(components)
 
-    def grouped_by(key: str, shown: str, also: str = "") -> str:
+    def grouped_by(key: str, shown: str) -> str:
         selected = ", ".join((*keys, shown, sums))
         groups = ", ".join((*names, key))
-        return f"SELECT {selected} FROM daily WHERE {where}{also} GROUP BY {groups}"  # noqa: S608 - names of ours
+        return f"SELECT {selected} FROM daily WHERE {where} GROUP BY {groups}"  # noqa: S608 - names of ours
 
-    if dimension not in NAMED:
+    if dimension not in NAMED or are_imports:
         text = grouped_by("stored", "value AS stored") + cut
         return f"SELECT {first_columns}toString(stored) AS value, {columns} FROM ({text})"  # noqa: S608 - names of ours
-    # By number alone: a key of a number and a text takes four times as long, and nearly all values are numbers. The
-    # join keeps the few rows that are shown in memory and lets the many names pass.
-    by_number = grouped_by("id", "'' AS stored, value_id AS id", f" AND value_id > {NO_NAME_ID}")
-    by_text = grouped_by("stored", "toString(value) AS stored, toUInt32(0) AS id", f" AND value_id = {NO_NAME_ID}")
-    text = f"SELECT * FROM ({by_number} UNION ALL {by_text}){cut}"  # noqa: S608 - names of ours
+    # By number alone: a key of a number and a text takes four times as long. The join keeps the few rows that are shown
+    # in memory and lets the many names pass.
+    text = grouped_by("id", "value_id AS id") + cut
     return (
-        f"SELECT {first_columns}if(f.id = 0, f.stored, n.name) AS value, {columns} "  # noqa: S608 - names of ours
+        f"SELECT {first_columns}if(f.id = {NO_NAME_ID}, '{OTHER}', n.name) AS value, {columns} "  # noqa: S608 - ours
         f"FROM {names_sql(parameters, site_id)} AS n ANY RIGHT JOIN ({text}) AS f ON n.name_id = f.id"
     )
 

@@ -34,16 +34,23 @@ _STORED_AS = {"session_visits": "visits", "group_pageviews": "pageviews"}
 
 
 class DailyFacts:
-    """The SQL of one request over closed days. `versions`: of the days to read, and numbers of imports."""
+    """The SQL of one request over closed days. `versions`: of the days to read, or numbers of imports."""
 
     def __init__(
-        self, request: FactsRequest, days: Sequence[date], versions: Sequence[int], parameters: Parameters
+        self,
+        request: FactsRequest,
+        days: Sequence[date],
+        versions: Sequence[int],
+        parameters: Parameters,
+        *,
+        are_imports: bool = False,
     ) -> None:
         self._request = request
         self._query = request.query
         self._first, self._last = days[0], days[-1]
         self._versions = versions
         self._parameters = parameters
+        self._are_imports = are_imports
 
     @staticmethod
     def refusal(request: FactsRequest) -> str:
@@ -134,6 +141,7 @@ class DailyFacts:
             bucket=self._bucket() if self._query.interval is not None else "",
             order_by=order_by,
             limit_rows=limit_rows,
+            are_imports=self._are_imports,
         )
         return self._outer(inner, columns, dimension, "greatest(f.visitors, f.pageviews)" if is_present else "0")
 

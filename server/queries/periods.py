@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 HOUR_MS = 3_600_000
@@ -49,13 +49,11 @@ class SiteCalendar:
 
     def zone(self, day: date) -> ZoneInfo:
         """The zone of a date."""
-        index = bisect.bisect_right([first for first, _ in self.zones], day) - 1
-        return ZoneInfo(self.zones[max(index, 0)][1])
+        return ZoneInfo(self._zone_name(day))
 
     def start_ms(self, day: date) -> int:
         """When a day starts. A date that its zone skips starts, and ends, where the next one starts."""
-        # Where a clock change skips midnight, fold=0 counts with the offset before it, which gives the change itself.
-        return _epoch_ms(datetime(day.year, day.month, day.day, tzinfo=self.zone(day)))
+        return _start_ms(self._zone_name(day), day)
 
     def day_at(self, at_ms: int) -> date:
         """The day that an instant belongs to."""
@@ -67,6 +65,12 @@ class SiteCalendar:
     def local(self, at_ms: int) -> datetime:
         """The site's local time at an instant."""
         return datetime.fromtimestamp(at_ms / 1000, self.zone(self.day_at(at_ms)))
+
+    def _zone_name(self, day: date) -> str:
+        if len(self.zones) == 1:
+            return self.zones[0][1]
+        index = bisect.bisect_right([first for first, _ in self.zones], day) - 1
+        return self.zones[max(index, 0)][1]
 
 
 @dataclass(frozen=True)
@@ -253,6 +257,13 @@ def year_before(day: date) -> date:
         return day.replace(year=day.year - 1)
     except ValueError:
         return day.replace(year=day.year - 1, day=28)
+
+
+@lru_cache(maxsize=16_384)
+def _start_ms(zone: str, day: date) -> int:
+    """Remembered: a question about a year asks for each of its days several times."""
+    # Where a clock change skips midnight, fold=0 counts with the offset before it, which gives the change itself.
+    return _epoch_ms(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)))
 
 
 def _epoch_ms(at: datetime) -> int:

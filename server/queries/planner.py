@@ -46,6 +46,8 @@ class Part:
     why: str
     request: FactsRequest
     versions: tuple[int, ...] = ()
+    are_imports: bool = False
+    """Whether `versions` are numbers of imports."""
 
     def explanation(self) -> dict[str, Any]:
         """For a reader who wants to know."""
@@ -116,9 +118,9 @@ def _for_goals(request: FactsRequest, goals: Sequence[Any]) -> FactsRequest:
 
 def _sorted_days(range_: TimeRange, closed: ClosedFigures) -> _Days:
     days = _Days()
+    end_ms = range_.calendar.start_ms(range_.first_day)
     for day in range_.days:
-        start_ms = range_.calendar.start_ms(day)
-        end_ms = range_.calendar.start_ms(day + timedelta(days=1))
+        start_ms, end_ms = end_ms, range_.calendar.start_ms(day + timedelta(days=1))
         if start_ms == end_ms:  # a date that the zone skipped
             continue
         is_whole = range_.from_ms <= start_ms and end_ms <= range_.until_ms
@@ -163,7 +165,7 @@ def _planned(request: FactsRequest, days: _Days, closed: ClosedFigures) -> Plan:
     elif small:
         rest = sorted(rest + small)
     parts += _events(rest, _why_events(no_daily, no_hourly, no_sessions), request)
-    has_imports = any(part.why == "imported figures" for part in parts)
+    has_imports = any(part.are_imports for part in parts)
     return Plan(tuple(parts), has_imports, _skip_reason(request, closed, no_daily, no_hourly))
 
 
@@ -189,9 +191,10 @@ def _part(
     closed: ClosedFigures,
     versions: Sequence[int] | None = None,
 ) -> Part:
+    are_imports = versions is not None
     if versions is None:
         versions = [closed.versions[day] for day in days]
-    return Part(source, tuple(days), why, request, tuple(versions))
+    return Part(source, tuple(days), why, request, tuple(versions), are_imports)
 
 
 def _events(days: Sequence[date], why: str, request: FactsRequest) -> list[Part]:
