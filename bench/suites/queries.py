@@ -64,6 +64,8 @@ DEFAULT_EVENTS = 10_000_000
 QUICK_EVENTS = 200_000
 ASKED_AT_ONCE = 2
 RANGES = 200
+CHECKED_RANGES = 6
+"""Of which the answers are held against the events."""
 QUICK_RANGES = 5
 QUICK_DAYS = 10
 SEED = 20_261_127
@@ -87,6 +89,14 @@ FILTERS: tuple[list[Any], ...] = (
     ["is", "event:page", ["/docs/2-a-page-about-something"]],
 )
 """One of each first look with a filter."""
+
+
+SURE_SITES = (1, TODAY_SITE)
+"""They have events on every day that is asked about."""
+
+
+class WrongAnswer(Exception):
+    """The closed tables say something else than the events that they were made of: what was measured is worthless."""
 
 
 class MeasuredConnection(BlockConnection):
@@ -133,20 +143,34 @@ class Bench:
     def first_look_ms(self, site_id: int, date_range: Sequence[str] | str, filters: Sequence[Any] = ()) -> float:
         """How long a whole first look takes."""
         now_ms = start_ms(TODAY + timedelta(days=1)) - 1
-        with reading(self.app) as session:
-            site = session.execute(select(Site).where(Site.site_id == site_id)).scalar_one()
-            session.expunge(site)
+        site = self._site(site_id)
 
         def ask(question: Mapping[str, Any]) -> None:
             document = {"site_id": site.domain, "date_range": date_range, "filters": list(filters), **question}
             facts = self.engine.site_facts(site, now_ms, document=document)
             answer = self.engine.document(parse_query(document, facts), document, now_ms)
-            assert answer is not None
+            if not answer["results"] and not filters and site_id in SURE_SITES:
+                raise WrongAnswer(f"nothing for {document}")
 
         began_s = time.perf_counter()
         with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
             list(pool.map(ask, FIRST_LOOK))
         return (time.perf_counter() - began_s) * 1000
+
+    def headlines(self, site_id: int, date_range: Sequence[str]) -> tuple[int, int]:
+        """Visitors and page views, as the dashboard would show them."""
+        now_ms = start_ms(TODAY + timedelta(days=1)) - 1
+        site = self._site(site_id)
+        document = {"site_id": site.domain, "date_range": list(date_range), "metrics": ["visitors", "pageviews"]}
+        facts = self.engine.site_facts(site, now_ms, document=document)
+        visitors, views = self.engine.answer(parse_query(document, facts)).rows[0].metrics
+        return int(visitors), int(views)
+
+    def _site(self, site_id: int) -> Site:
+        with reading(self.app) as session:
+            site = session.execute(select(Site).where(Site.site_id == site_id)).scalar_one()
+            session.expunge(site)
+        return site
 
 
 def measure(run: Run) -> Iterator[Result]:
@@ -174,6 +198,7 @@ def figures(whole: Bench, tenth: Bench | None, closing_us: float, events: int, r
     notes: dict[str, object] = {"events": events}
     yield _result("closing_us", closing_us, "us/event", 3, notes)
     yield _result("closed_bytes", closed_bytes(whole), "bytes/view", 5, notes)
+    check_answers(whole, CHECKED_RANGES)
     plain, filtered = looks(whole, ranges)
     yield _result("first_look_ms", quantile(plain, 95), "ms", 100, notes | _spread(plain))
     yield _result("filtered_ms", quantile(filtered, 95), "ms", 1_000, notes | _spread(filtered))
@@ -206,6 +231,32 @@ def looks(bench: Bench, ranges: int) -> tuple[list[float], list[float]]:
         plain.append(bench.first_look_ms(site_id, date_range))
         filtered.append(bench.first_look_ms(site_id, date_range, [chance.choice(FILTERS)]))
     return plain, filtered
+
+
+def check_answers(bench: Bench, ranges: int) -> None:
+    """Hold answers against the events. Raises `WrongAnswer`."""
+    chance = random.Random(SEED)
+    connection = BlockConnection(bench.address)
+    try:
+        for number in range(ranges):
+            site_id = 1 if number % 2 == 0 else chance.randint(2, SITES)
+            first, last = sorted(bench.first_day + timedelta(days=chance.randrange(bench.days)) for _ in range(2))
+            counted = connection.select(
+                "SELECT uniqExactIf((toDate(time), visitor_id), kind IN ('pageview', 'custom')), "
+                "countIf(kind = 'pageview') FROM events WHERE site_id = %(site_id)s "
+                "AND hour >= toDateTime(%(from_s)s, 'UTC') AND hour < toDateTime(%(until_s)s, 'UTC')",
+                {
+                    "site_id": site_id,
+                    "from_s": start_ms(first) // 1000,
+                    "until_s": start_ms(last + timedelta(days=1)) // 1000,
+                },
+            )
+            expected = tuple(int(each) for each in counted[0])
+            answered = bench.headlines(site_id, [first.isoformat(), last.isoformat()])
+            if answered != expected:
+                raise WrongAnswer(f"site {site_id}, {first} to {last}: {answered} instead of {expected}")
+    finally:
+        connection.close()
 
 
 def make_bench(home: Path, address: ClickHouseAddress, database: str, days: int) -> Bench:

@@ -260,7 +260,14 @@ class Closing:
             facts.append(fill(sql_text("closing_daily_path"), visitors=_visitors("visit_weight > 0"), **those))
             facts.append(fill(sql_text("closing_daily_event_name"), visitors=_visitors(), **those))
             facts.append(fill(sql_text("closing_daily_revenue"), **those))
-        return self._filled("closing_daily", facts=" UNION ALL ".join(facts), most_values=str(self.chunk.most_values))
+        # A day has no more values than rows: where nothing is cut, nobody asks for the order of names.
+        cut = sorted({site_id for (site_id, _), day in self.counts.items() if day.rows > self.chunk.most_values})
+        return self._filled(
+            "closing_daily",
+            facts=" UNION ALL ".join(facts),
+            most_values=str(self.chunk.most_values),
+            cut_sites=_numbers(cut),
+        )
 
     def _vitals(self) -> str:
         keys = [vital.key for vital in VITALS]

@@ -1,5 +1,5 @@
 -- The figures of each value ($facts: closing_daily_*.sql), of which the first $most_values of a day and dimension are kept
--- and the others added up.
+-- and the others added up. Names are only needed where some are cut, and rows are equal ($cut_sites).
 INSERT INTO daily
 (
     site_id, dimension, value, value_id, currency, day, version, visitors, more_visits, pageviews, customs, bounces,
@@ -20,7 +20,7 @@ FROM
             ORDER BY f.visitors DESC, f.pageviews DESC, if(f.value_id > $empty_id, n.name, f.value)
         ) AS place
     FROM ($facts) AS f
-    ANY LEFT JOIN (SELECT site_id, name_id, name FROM names WHERE site_id IN $sites) AS n
+    ANY LEFT JOIN (SELECT site_id, name_id, name FROM names WHERE site_id IN $cut_sites) AS n
         ON n.site_id = f.site_id AND n.name_id = f.value_id
 )
 GROUP BY site_id, dimension, kept_value, kept_id, currency, day, version

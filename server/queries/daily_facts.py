@@ -129,7 +129,9 @@ class DailyFacts:
         read = _columns_of(stored)
         columns = {name: _STORED_AS.get(name, name) for name in components}
         columns = {name: column for name, column in columns.items() if column in read}
-        wanted = list(dict.fromkeys((*columns.values(), *(("visitors", "pageviews") if is_present else ()))))
+        # Nothing that was closed was seen by nobody; imports may know of views alone.
+        counts = ("visitors", "pageviews") if self._are_imports else ("visitors",)
+        wanted = list(dict.fromkeys((*columns.values(), *(counts if is_present else ()))))
         inner = daily_sql(
             self._parameters,
             self._query.site_id,
@@ -143,7 +145,7 @@ class DailyFacts:
             limit_rows=limit_rows,
             are_imports=self._are_imports,
         )
-        return self._outer(inner, columns, dimension, "greatest(f.visitors, f.pageviews)" if is_present else "0")
+        return self._outer(inner, columns, dimension, _present(counts) if is_present else "0")
 
     def _outer(self, inner: str, columns: Mapping[str, str], dimension: Dimension | None, present: str) -> str:
         scope = Scope(lambda _: "f.value", lambda _: "f.value")
@@ -273,6 +275,10 @@ def day_bucket_sql(request: FactsRequest, parameters: Parameters) -> str:
     numbers = [calendar.day_at(start).toordinal() - EPOCH_ORDINAL for start in starts_ms]
     bound = parameters.numbers(numbers)
     return f"transform(roundDown(toInt64(toInt32(day)), {bound}), {bound}, {parameters.numbers(starts_ms)}, toInt64(0))"
+
+
+def _present(counts: Sequence[str]) -> str:
+    return f"greatest({', '.join(f'f.{name}' for name in counts)}, 0)"
 
 
 def _columns_of(stored: str) -> tuple[str, ...]:

@@ -91,6 +91,8 @@ class ReadLimits:
             "max_rows_to_read": self.rows_read,
             "max_result_rows": self.result_rows,
             "result_overflow_mode": "throw",
+            # Versions of closed days stand in the text: those of ten years, several times.
+            "max_query_size": 2 * 1024**2,
         }
 
 
