@@ -230,7 +230,13 @@ class SessionFacts:
                 column if index in named else f"f.d{index} AS d{index}"
                 for index, column in enumerate(shown_columns, start=1)
             ]
-        return f"SELECT {', '.join((*shown_columns, *sums))} FROM ({text}) AS f{joins}"  # noqa: S608 - names of ours
+        source = f"({text}) AS f{joins}"
+        if len(named) == 1:
+            # The rows are kept in memory, and the many names pass.
+            name = f"n{named[0]}"
+            paths = names_sql(self._parameters, site_id)
+            source = f"{paths} AS {name} ANY RIGHT JOIN ({text}) AS f ON {name}.name_id = f.d{named[0]}"
+        return f"SELECT {', '.join((*shown_columns, *sums))} FROM {source}"  # noqa: S608 - names of ours
 
     # -- conditions ----------------------------------------------------------------------------------------------
 
