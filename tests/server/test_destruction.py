@@ -70,7 +70,7 @@ def rows_of(connection: BlockConnection, site_id: int) -> int:
 
 
 def wrong_batches(connection: BlockConnection) -> list[object]:
-    return list(run_query(connection, "audit_batches", until_s=UNTIL_S + 3_600, unfinished=[""]))
+    return list(run_query(connection, "audit_batches", until_s=UNTIL_S + 3_600, settled_s=UNTIL_S + 3_600, unfinished=[""]))
 
 
 def destroy(connection: BlockConnection, number: int, site_id: int = 1, stop_at: int | None = None) -> list[str]:
