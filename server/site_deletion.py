@@ -21,7 +21,7 @@ from server.accounts.audit_log import Action
 from server.accounts.errors import FormError, NotThere
 from server.app_database import bump_version, minimum_watermark, reading, writing
 from server.clock import DAY_MS, now_ms
-from server.closed_days import mark_dirty
+from server.closed_days import closed_topic, mark_dirty
 from server.destruction import RowsOfSite, next_number
 from server.models import (
     Annotation,
@@ -145,9 +145,6 @@ def destroy(run: TaskRun, *, site_id: int, asked_at_ms: int) -> None:
 
 
 def _destroy_rows(run: TaskRun, site_id: int, until_ms: int) -> None:
-    # Imported here: it brings the whole of the queries along, which processes without pages need for this alone.
-    from server.stats_api.remembered import closed_topic
-
     services = run.services
     _wait_for_spools(run, until_ms)
 
