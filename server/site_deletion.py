@@ -119,7 +119,7 @@ def reset(run: TaskRun, *, site_id: int, asked_at_ms: int) -> None:
         # A closing that had read the rows before may have ended since: its days are closed again.
         days = session.execute(select(ClosedDay.day).where(ClosedDay.site_id == site_id)).scalars().all()
         mark_dirty(session, site_id, days, now_ms())
-        services.cache.invalidate(f"site:{site_id}:closed", session)
+        services.cache.invalidate(closed_topic(site_id), session)
 
 
 @task("site.destroy", attempts=20, first_delay_s=60, deadline_s=DEADLINE_S)
