@@ -29,6 +29,7 @@ from server.models import (
     Funnel,
     Goal,
     Import,
+    OpenDay,
     Segment,
     ShareLink,
     Site,
@@ -36,6 +37,7 @@ from server.models import (
     SiteTransfer,
     Task,
 )
+from server.open_days import forget_open
 from server.site_changes import changing, log
 from server.sites import GONE_STATES
 from server.store import configured_store
@@ -55,7 +57,7 @@ DEADLINE_S = 3 * 3600.0
 
 # What a person set up for a site, and what was derived of its figures.
 _SET_UP = (Goal, Funnel, Segment, Annotation, ShareLink, SiteTimezone, SiteTransfer)
-_DERIVED = (ClosedDay, Import)
+_DERIVED = (ClosedDay, OpenDay, Import)
 
 
 def ask_for_reset(services: Services, site_id: int, typed: str, actor: int | None) -> None:
@@ -119,6 +121,7 @@ def reset(run: TaskRun, *, site_id: int, asked_at_ms: int) -> None:
         # A closing that had read the rows before may have ended since: its days are closed again.
         days = session.execute(select(ClosedDay.day).where(ClosedDay.site_id == site_id)).scalars().all()
         mark_dirty(session, site_id, days, now_ms())
+        forget_open(session, site_id)
         services.cache.invalidate(closed_topic(site_id), session)
 
 

@@ -10,7 +10,7 @@ people AS
     FROM events
     WHERE site_id = $site_id AND hour >= toDateTime($from_hour_s, 'UTC') AND hour < toDateTime($until_hour_s, 'UTC')
         AND time >= fromUnixTimestamp64Milli($from_ms) AND time < fromUnixTimestamp64Milli($until_ms)
-        AND kind IN ('pageview', 'custom', 'engagement') AND $these_days
+        AND kind IN ('pageview', 'custom', 'engagement') AND $these_days AND $these_visitors
     GROUP BY day_ms, visitor_id
 ),
 numbered AS
