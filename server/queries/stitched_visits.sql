@@ -8,9 +8,10 @@ people AS
         visitor_id,
         arraySort(r -> $order, groupArray(tuple($fields))) AS day_rows
     FROM events
+    $these_visitors
     WHERE site_id = $site_id AND hour >= toDateTime($from_hour_s, 'UTC') AND hour < toDateTime($until_hour_s, 'UTC')
         AND time >= fromUnixTimestamp64Milli($from_ms) AND time < fromUnixTimestamp64Milli($until_ms)
-        AND kind IN ('pageview', 'custom', 'engagement') AND $these_days AND $these_visitors
+        AND kind IN ('pageview', 'custom', 'engagement') AND $these_days
     GROUP BY day_ms, visitor_id
 ),
 numbered AS

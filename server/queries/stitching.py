@@ -152,9 +152,10 @@ class Stitching:
         """The common table expressions up to `visits`."""
         starts_ms = day_starts(self.calendar, every_day(self.days))
         until_ms = self.calendar.start_ms(self.days[-1].fromordinal(self.days[-1].toordinal() + 1))
-        these_visitors = "1"
+        these_visitors = ""
         if self.returned is not None:
-            these_visitors = self.returned.sql(self.parameters, self.site_id, until_ms)
+            # Before anything else, or the times of the whole day are compared first: twice the work, measured.
+            these_visitors = "PREWHERE " + self.returned.sql(self.parameters, self.site_id, until_ms)
             until_ms = self.returned.cut_ms if self.returned.is_before else until_ms
         columns = ""
         for name in self._attributes:
