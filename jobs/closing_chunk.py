@@ -29,6 +29,12 @@ CHUNK_ROWS = 2_000_000
 measured, because the tables of hashes leave the caches."""
 
 
+OPEN_LEAST_ROWS = 300_000
+"""Open days with fewer rows are read from `events`: a first look at them takes no second."""
+OPEN_MOST_VALUES = 2**31
+"""All values of an open day are told apart: what came since is added to each by its name."""
+
+
 @dataclass(frozen=True)
 class ClosingLimits:
     """What tests make smaller."""
@@ -36,6 +42,8 @@ class ClosingLimits:
     least_events: int = VALUES_LEAST_EVENTS
     most_values: int = MOST_VALUES
     chunk_rows: int = CHUNK_ROWS
+    open_least_rows: int = OPEN_LEAST_ROWS
+    open_most_values: int = OPEN_MOST_VALUES
 
 
 @dataclass
@@ -55,7 +63,7 @@ class Closer:
 
     def close(self, group: Group) -> None:
         """Close a group. Raises what the stores and `progress` raise."""
-        closing_ms = self._next_ms()
+        closing_ms = self.next_ms()
         chunk = Chunk(
             group.site_ids,
             group.calendar,
@@ -91,7 +99,7 @@ class Closer:
         self.days += len(switched)
         self.progress(self.rows, f"{group.days[-1]} closed")
 
-    def _next_ms(self) -> int:
+    def next_ms(self) -> int:
         """A time that no other attempt of this closer has."""
         self._last_ms = max(self.clock(), self._last_ms + 1)
         return self._last_ms

@@ -15,12 +15,14 @@ from sqlalchemy.orm import Session
 
 from jobs.closing_chunk import Closer, ClosingLimits
 from jobs.closing_days import due_groups
+from jobs.closing_open import condense_open_days
 from jobs.context import JobContext
 from jobs.late_rows import LOOK_BACK_MS, changed_days, late_hours, sweep_since_ms
 from server.app_database import minimum_watermark, reading, writing
 from server.clock import HOUR_MS, MINUTE_MS
 from server.closed_days import EPOCH, closing_ms_of, mark_dirty
-from server.models import ClosedDay
+from server.models import ClosedDay, OpenDay
+from server.open_days import forget_closed
 from server.queries import run_query
 from server.queries.closing import delete_versions
 from server.queries.closing_store import ClosingConnection, ClosingStore
@@ -59,10 +61,11 @@ def close_due(context: JobContext, store: ClosingStore, limits: ClosingLimits | 
             log.info("the next run goes on closing", extra={"groups": len(groups)})
             break
         closer.close(group)
+    condensed = condense_open_days(context, closer, until_ms)
     if context.shard.index == 0:
         delete_leftovers(context, store)
-    if closer.days:
-        log.info("closed days", extra={"days": closer.days, "rows": closer.rows})
+    if closer.days or condensed:
+        log.info("closed days", extra={"days": closer.days, "rows": closer.rows, "open_days": condensed})
     return closer.rows
 
 
@@ -103,14 +106,27 @@ def delete_leftovers(context: JobContext, store: ClosingStore) -> int:
         return 0
     with reading(context.services.engine) as session:
         current = _current(session, {site_id for site_id, _ in days})
+        of_open = _of_open_days(session)
     for key, versions in days.items():
-        for version in versions:
-            if int(version) != current.get(key) and closing_ms_of(int(version)) < before_ms:
-                found[key].append(int(version))
+        for version in sorted(map(int, versions)):
+            if version in (current.get(key), of_open.get(key)) or closing_ms_of(version) >= before_ms:
+                continue
+            # What an open day's readers used until the next version is as old as that one.
+            if key not in of_open or any(version < each and closing_ms_of(each) < before_ms for each in versions):
+                found[key].append(version)
     if found:
         context.progress(context.rows, "leftovers")
         delete_versions(store.connection, store.form, found)
+    if of_open:
+        with writing(context.services.engine) as session:
+            context.fence(session)
+            forget_closed(session)
     return sum(map(len, found.values()))
+
+
+def _of_open_days(session: Session) -> dict[tuple[int, date], int]:
+    rows = session.execute(select(OpenDay.site_id, OpenDay.day, OpenDay.version))
+    return {(site_id, date.fromisoformat(day)): version for site_id, day, version in rows}
 
 
 def _current(session: Session, site_ids: set[int]) -> dict[tuple[int, date], int]:

@@ -21,7 +21,7 @@ from server.accounts.audit_log import Action
 from server.accounts.errors import FormError, NotThere
 from server.app_database import bump_version, minimum_watermark, reading, writing
 from server.clock import DAY_MS, now_ms
-from server.closed_days import mark_dirty
+from server.closed_days import closed_topic, mark_dirty
 from server.destruction import RowsOfSite, next_number
 from server.models import (
     Annotation,
@@ -29,6 +29,7 @@ from server.models import (
     Funnel,
     Goal,
     Import,
+    OpenDay,
     Segment,
     ShareLink,
     Site,
@@ -36,6 +37,7 @@ from server.models import (
     SiteTransfer,
     Task,
 )
+from server.open_days import forget_open
 from server.site_changes import changing, log
 from server.sites import GONE_STATES
 from server.store import configured_store
@@ -55,7 +57,7 @@ DEADLINE_S = 3 * 3600.0
 
 # What a person set up for a site, and what was derived of its figures.
 _SET_UP = (Goal, Funnel, Segment, Annotation, ShareLink, SiteTimezone, SiteTransfer)
-_DERIVED = (ClosedDay, Import)
+_DERIVED = (ClosedDay, OpenDay, Import)
 
 
 def ask_for_reset(services: Services, site_id: int, typed: str, actor: int | None) -> None:
@@ -119,7 +121,8 @@ def reset(run: TaskRun, *, site_id: int, asked_at_ms: int) -> None:
         # A closing that had read the rows before may have ended since: its days are closed again.
         days = session.execute(select(ClosedDay.day).where(ClosedDay.site_id == site_id)).scalars().all()
         mark_dirty(session, site_id, days, now_ms())
-        services.cache.invalidate(f"site:{site_id}:closed", session)
+        forget_open(session, site_id)
+        services.cache.invalidate(closed_topic(site_id), session)
 
 
 @task("site.destroy", attempts=20, first_delay_s=60, deadline_s=DEADLINE_S)
@@ -145,9 +148,6 @@ def destroy(run: TaskRun, *, site_id: int, asked_at_ms: int) -> None:
 
 
 def _destroy_rows(run: TaskRun, site_id: int, until_ms: int) -> None:
-    # Imported here: it brings the whole of the queries along, which processes without pages need for this alone.
-    from server.stats_api.remembered import closed_topic
-
     services = run.services
     _wait_for_spools(run, until_ms)
 

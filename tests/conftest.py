@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
@@ -12,6 +14,20 @@ from server.config import Settings, load_settings
 from tests.services.app_databases import copied_postgresql, copy_sqlite, migrate_postgresql, migrated_sqlite
 from tests.services.postgresql import running_postgresql
 from tests.services.redis import RedisServer, redis_server
+
+# Timed tests are not tests: a busy machine is no defect.
+hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[None]:
+    """Commands that are called within a test set up logging for their process: it ends with the test."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from server.models.operations import (
     Mail,
     Task,
 )
-from server.models.product import Annotation, ClosedDay, Funnel, Goal, Import, Segment, SiteTimezone
+from server.models.product import Annotation, ClosedDay, Funnel, Goal, Import, OpenDay, Segment, SiteTimezone
 from server.models.sites import ShareLink, Site, SiteTransfer
 from server.models.users import KnownDevice, LoginSession, OneTimeToken, RecoveryCode, TokenPurpose, User
 
@@ -47,6 +47,7 @@ __all__ = [
     "MemberRole",
     "Membership",
     "OneTimeToken",
+    "OpenDay",
     "PlanChange",
     "RecoveryCode",
     "Salt",

@@ -87,6 +87,19 @@ class ClosedDay(Base):
     closed_at_ms: Mapped[int] = mapped_column(BigInteger)
 
 
+class OpenDay(Base):
+    """The version that readers use of a local day that is not over: see `server.open_days`."""
+
+    __tablename__ = "open_days"
+
+    site_id: Mapped[int] = mapped_column(ForeignKey("sites.site_id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+    starts_at_ms: Mapped[int] = mapped_column(BigInteger)
+    cut_ms: Mapped[int] = mapped_column(BigInteger)
+    next_at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
 class SiteTimezone(Base):
     """The time zone of a site's days from a date on: a change never moves days that have been counted."""
 

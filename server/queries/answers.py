@@ -39,6 +39,7 @@ from server.queries.periods import Buckets, buckets
 from server.queries.planner import Part, Plan, Source, plan_facts, plan_vitals
 from server.queries.session_facts import SessionFacts
 from server.queries.statements import fill, sql_text
+from server.queries.stitching import Returned
 from server.queries.vital_buckets import bucket_of, percentile, percentile_sql, upper_end
 from server.queries.vital_facts import EMPTY_COUNTS, column_of, vital_facts_sql
 
@@ -144,8 +145,13 @@ def _sources(
     nothing = [f"{EMPTY_COUNTS} AS {column_of(key)}" for key in keys.values()]
     for part in plan.parts:
         sql = _facts_sql(part, parameters, _first_rows(query, plan, keys, kept))
-        columns = ", ".join((*names, *request.components, "present", *nothing))
-        sources.append(f"SELECT {columns} FROM ({sql})")  # noqa: S608 - names of ours
+        figures = [*request.components, "present"]
+        if part.begun_of is not None:
+            # Here what is taken away must be counted as what it is taken from: a value is there when visitors are.
+            sign = "-" if part.is_taken_away else ""
+            figures = [f"{sign}s.{name} AS {name}" for name in request.components] + [f"{sign}s.visitors AS present"]
+        columns = ", ".join((*names, *figures, *nothing))
+        sources.append(f"SELECT {columns} FROM ({sql}) AS s")  # noqa: S608 - names of ours
     zeros = [f"toInt64(0) AS {name}" for name in (*request.components, "present")] if request.components else []
     counts = [column_of(key) for key in keys.values()]
     for part in vitals.parts:
@@ -170,6 +176,9 @@ def _facts_sql(part: Part, parameters: Parameters, first: tuple[str, int]) -> st
             return SessionFacts(part.request, part.days, part.versions, parameters).sql(
                 order_by=order_by, limit_rows=limit_rows
             )
+    if part.begun_of is not None:
+        returned = Returned(part.begun_of.cut_ms, part.is_taken_away)
+        return StitchedFacts(part.request, part.days, parameters, returned).sql()
     if not needs_visits(part.request):
         return event_facts_sql(part.request, part.days, parameters)
     return StitchedFacts(part.request, part.days, parameters).sql()

@@ -14,20 +14,30 @@ from sqlalchemy import Engine, func, select
 
 from server.app_database import reading
 from server.closed_days import OPEN
-from server.models import ClosedDay, Import
+from server.models import ClosedDay, Import, OpenDay
 from server.queries.periods import TimeRange
 
 FIGURE_IMPORTS = ("plausible", "ga4")
 """Kinds of imports that bring figures of days, not events."""
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is condensed of a day that is not over: a version of its rows before `cut_ms`."""
+
+    version: int
+    starts_at_ms: int
+    cut_ms: int
+
+
 @dataclass(frozen=True)
 class ClosedFigures:
-    """`versions` of closed days, `dirty` ones among them; `import_ids` with figures in the range."""
+    """`versions` of closed days, `dirty` ones among them; `import_ids` with figures in the range; `begun` open days."""
 
     versions: Mapping[date, int] = field(default_factory=dict)
     dirty: frozenset[date] = frozenset()
     import_ids: tuple[int, ...] = ()
+    begun: Mapping[date, Begun] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,10 +72,14 @@ def load_closed_figures(engine: Engine, site_id: int, ranges: Iterable[TimeRange
             )
             .order_by(Import.import_id)
         ).scalars()
+        begun = session.execute(
+            select(OpenDay).where(OpenDay.site_id == site_id, OpenDay.day >= first, OpenDay.day <= last)
+        ).scalars()
         return ClosedFigures(
             versions={date.fromisoformat(day): version for day, version, _ in rows},
             dirty=frozenset(date.fromisoformat(day) for day, _, is_dirty in rows if is_dirty),
             import_ids=tuple(imports),
+            begun={date.fromisoformat(each.day): Begun(each.version, each.starts_at_ms, each.cut_ms) for each in begun},
         )
 
 
@@ -85,6 +99,7 @@ def data_version(figures: ClosedFigures, ranges: Iterable[TimeRange]) -> DataVer
         for day in range_.days:
             version = figures.versions.get(day, OPEN)
             is_settled = is_settled and version != OPEN and day not in figures.dirty
-            digest.update(f"{day}:{version}:{day in figures.dirty};".encode())
+            begun = figures.begun.get(day) if version == OPEN else None
+            digest.update(f"{day}:{version}:{day in figures.dirty}:{begun.version if begun else OPEN};".encode())
     digest.update(repr(figures.import_ids).encode())
     return DataVersion(digest.hexdigest()[:32], is_settled)

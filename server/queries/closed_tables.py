@@ -15,6 +15,9 @@ versions are unique, so for one site `version IN (…)` says all. A version with
 are read from its few sessions. Figures that were imported are rows of `daily` whose version is the import's number;
 they count beside whatever else there is of the day.
 
+The open day of a large site has a version of its rows up to a cut (`server.open_days`), whole but for `vitals`
+and without `(other)`.
+
 Weights: all numbers in `daily` and `hourly` are multiplied by the weight of the day's hits. A day on which a site
 changed its sampling has hits of several weights: it is never closed (its version stays 0), but read from `events`.
 

@@ -96,6 +96,8 @@ class Chunk:
     closing_ms: int
     least_events: int = VALUES_LEAST_EVENTS
     most_values: int = MOST_VALUES
+    cut_ms: int = 0
+    """Of a day that is not over: only its rows before this are condensed, and no page loads."""
 
     @cached_property
     def starts_ms(self) -> tuple[int, ...]:
@@ -103,6 +105,11 @@ class Chunk:
         return tuple(
             self.calendar.start_ms(day) for day in (*self.days, date.fromordinal(self.days[-1].toordinal() + 1))
         )
+
+    @property
+    def until_ms(self) -> int:
+        """Where its rows end."""
+        return self.cut_ms or self.starts_ms[-1]
 
     @cached_property
     def real_days(self) -> tuple[tuple[date, int], ...]:
@@ -155,7 +162,8 @@ class Closing:
                 "hourly",
                 self._filled("closing_hourly", versions=_numbers(sorted(set(large))), **self._of_versions(large)),
             )
-        yield "vitals", self._vitals()
+        if not self.chunk.cut_ms:
+            yield "vitals", self._vitals()
 
     def has_values(self, key: tuple[int, date]) -> bool:
         """Whether this day gets breakdowns."""
@@ -191,7 +199,7 @@ class Closing:
             f"toDate(transform(hour_ms, {hour_starts}, {_numbers([_day_number(day) for day, _, _ in hours])}, 0))"
         )
         return {
-            "where": where_events(self._sites, days[0][1], self.chunk.starts_ms[-1]) + self._except(starts, numbers),
+            "where": where_events(self._sites, days[0][1], self.chunk.until_ms) + self._except(starts, numbers),
             "sites": f"({', '.join(map(str, self._sites))})",
             "day_starts": starts,
             "day_of_start": day_of_start,
@@ -309,7 +317,7 @@ def count_rows(connection: BlockConnection, chunk: Chunk) -> dict[tuple[int, dat
     statement = fill(
         sql_text("closing_rows"),
         day=f"transform(roundDown(toUnixTimestamp64Milli(time), {starts}), {starts}, {numbers}, 0)",
-        where=where_events(chunk.site_ids, chunk.starts_ms[0], chunk.starts_ms[-1]),
+        where=where_events(chunk.site_ids, chunk.starts_ms[0], chunk.until_ms),
     )
     rows = connection.select(statement, None, **SETTINGS)
     return {

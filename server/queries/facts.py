@@ -19,7 +19,7 @@ from server.queries.model import Every, Filter, GoalLeaf, Leaf, Query, leaves, w
 from server.queries.parameters import Parameters
 from server.queries.periods import Buckets, Interval, TimeRange
 from server.queries.statements import fill, sql_text
-from server.queries.stitching import Stitching
+from server.queries.stitching import Returned, Stitching
 
 # The keys of the levels, from the finest to the coarsest; the query's dimensions come before each.
 _LEVELS = (
@@ -94,7 +94,9 @@ class FactsRequest:
 class StitchedFacts:
     """The SQL of one request over the events of some days."""
 
-    def __init__(self, request: FactsRequest, days: Sequence[date], parameters: Parameters) -> None:
+    def __init__(
+        self, request: FactsRequest, days: Sequence[date], parameters: Parameters, returned: Returned | None = None
+    ) -> None:
         self._query = request.query
         self._request = request
         self._parameters = parameters
@@ -105,6 +107,7 @@ class StitchedFacts:
             request.query.range.calendar,
             days,
             keeps_strays=bool(self._wants & OF_PAGES),
+            returned=returned,
         )
         self._visit = self._stitching.scope()
         self._row = self._stitching.scope("x")

@@ -4,6 +4,10 @@ For each local day of the range, the cheapest that holds what is asked for: whol
 loads, and `events` for open days, days that the range cuts, and what closed tables do not tell. Parts add up, because
 a visit and a visitor belong to one day. A dirty day is read as it was last closed.
 
+An open day of which a part is condensed (`server.open_days`) is that part, less what the visitors who came since the
+cut had until then, and all that they have now; both of it is stitched from `events`. That is exact because every figure
+is a sum over visitors, whatever table it comes from. Late rows from before the cut are not counted until the next cut.
+
 Figures of imports are whole numbers by day, so they join in where such can answer.
 """
 
@@ -16,7 +20,7 @@ from enum import StrEnum
 from typing import Any
 
 from server.closed_days import has_values
-from server.queries.closed_figures import ClosedFigures
+from server.queries.closed_figures import Begun, ClosedFigures
 from server.queries.closed_vitals import closed_vitals_refusal
 from server.queries.daily_facts import DailyFacts, HourlyFacts, counted_goals, is_name, value_dimensions
 from server.queries.facts import FactsRequest
@@ -46,6 +50,10 @@ class Part:
     why: str
     request: FactsRequest
     versions: tuple[int, ...] = ()
+    begun_of: Begun | None = None
+    """Of an open day of which a part is condensed: that part."""
+    is_taken_away: bool = False
+    """Whether what it tells is no longer so, and is taken away from what the other parts tell."""
     are_imports: bool = False
     """Whether `versions` are numbers of imports."""
 
@@ -80,6 +88,8 @@ class _Days:
     large: list[date] = field(default_factory=list)
     small: list[date] = field(default_factory=list)
     open: list[date] = field(default_factory=list)
+    begun: dict[date, Begun] = field(default_factory=dict)
+    """Open days of which a part is condensed; they are also in `open`."""
 
 
 def plan_facts(request: FactsRequest, closed: ClosedFigures) -> Plan:
@@ -129,6 +139,10 @@ def _sorted_days(range_: TimeRange, closed: ClosedFigures) -> _Days:
         version = closed.versions.get(day) if is_whole else None
         if version is None:
             days.open.append(day)
+            begun = closed.begun.get(day) if is_whole else None
+            # A site that changed its zone today has other rows today.
+            if begun is not None and begun.starts_at_ms == start_ms and begun.cut_ms <= end_ms:
+                days.begun[day] = begun
         else:
             (days.large if has_values(version) else days.small).append(day)
     if not (days.large or days.small or days.open):
@@ -159,6 +173,11 @@ def _planned(request: FactsRequest, days: _Days, closed: ClosedFigures) -> Plan:
         small = sorted(days.large + days.small)
     else:
         rest, small = sorted([*rest, *days.large, *small]), []
+    for day, begun in days.begun.items():
+        parts_of_day = _begun(day, begun, request, no_daily, no_hourly, no_sessions)
+        if parts_of_day:
+            rest.remove(day)
+            parts += parts_of_day
     why = "small closed days" if not (no_daily and no_hourly) else f"closed visits: {no_daily}"
     if small and not no_sessions:
         parts.append(_part(Source.SESSIONS, small, why, request, closed))
@@ -167,6 +186,30 @@ def _planned(request: FactsRequest, days: _Days, closed: ClosedFigures) -> Plan:
     parts += _events(rest, _why_events(no_daily, no_hourly, no_sessions), request)
     has_imports = any(part.are_imports for part in parts)
     return Plan(tuple(parts), has_imports, _skip_reason(request, closed, no_daily, no_hourly))
+
+
+def _begun(
+    day: date, begun: Begun, request: FactsRequest, no_daily: str, no_hourly: str, no_sessions: str
+) -> list[Part]:
+    """An open day: what is condensed of it, less what that tells of who came back since, and all of these visitors.
+
+    Nothing when the condensed part cannot answer. Visitors by whom a value is told to be there are always counted.
+    """
+    is_large = has_values(begun.version)
+    if not no_daily and (is_large or not value_dimensions(request)):
+        source = Source.DAILY
+    elif not no_hourly and is_large:
+        source = Source.HOURLY
+    elif not no_sessions:
+        source = Source.SESSIONS
+    else:
+        return []
+    if "visitors" not in request.components:
+        request = replace(request, components=(*request.components, "visitors"))
+    condensed = Part(source, (day,), "the open day until lately", request, (begun.version,), begun)
+    less = Part(Source.EVENTS, (day,), "less who came back", request, (), begun, is_taken_away=True)
+    returned = Part(Source.EVENTS, (day,), "who came lately", request, (), begun)
+    return [condensed, less, returned]
 
 
 def _skip_reason(request: FactsRequest, closed: ClosedFigures, no_daily: str, no_hourly: str) -> str:
@@ -194,7 +237,7 @@ def _part(
     are_imports = versions is not None
     if versions is None:
         versions = [closed.versions[day] for day in days]
-    return Part(source, tuple(days), why, request, tuple(versions), are_imports)
+    return Part(source, tuple(days), why, request, tuple(versions), are_imports=are_imports)
 
 
 def _events(days: Sequence[date], why: str, request: FactsRequest) -> list[Part]:

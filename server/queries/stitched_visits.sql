@@ -8,6 +8,7 @@ people AS
         visitor_id,
         arraySort(r -> $order, groupArray(tuple($fields))) AS day_rows
     FROM events
+    $these_visitors
     WHERE site_id = $site_id AND hour >= toDateTime($from_hour_s, 'UTC') AND hour < toDateTime($until_hour_s, 'UTC')
         AND time >= fromUnixTimestamp64Milli($from_ms) AND time < fromUnixTimestamp64Milli($until_ms)
         AND kind IN ('pageview', 'custom', 'engagement') AND $these_days

@@ -57,6 +57,25 @@ _WEIGHED = {
 _PAGES_OF_VISITS = ("entry_page", "exit_page")
 
 
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Only those visitors of whom there is anything since `cut_ms`; of them everything, or what came before it."""
+
+    cut_ms: int
+    is_before: bool = False
+
+    def sql(self, parameters: Parameters, site_id: int, until_ms: int) -> str:
+        """The condition on `events`, which ends before `until_ms`."""
+        return fill(
+            sql_text("returned_visitors"),
+            site_id=parameters.bind(site_id, "UInt32"),
+            from_ms=parameters.number(self.cut_ms),
+            until_ms=parameters.number(until_ms),
+            from_hour_s=parameters.number(self.cut_ms // HOUR_MS * 3600),
+            until_hour_s=parameters.number(-(-until_ms // HOUR_MS) * 3600),
+        ).strip()
+
+
 @dataclass
 class Stitching:
     """One statement's `visits`. Ask it for scopes first, then for the SQL: it has what the scopes were asked for."""
@@ -67,6 +86,8 @@ class Stitching:
     days: Sequence[date]
     keeps_strays: bool = False
     """Whether engagement that belongs to no visit is there as well, as visits of the number 0."""
+    returned: Returned | None = None
+    """Of an open day of which a part is condensed: whose rows are read."""
     _extra: dict[str, str] = field(default_factory=dict)
     _attributes: list[str] = field(default_factory=list)
     _measures: dict[str, str] = field(default_factory=dict)
@@ -131,6 +152,11 @@ class Stitching:
         """The common table expressions up to `visits`."""
         starts_ms = day_starts(self.calendar, every_day(self.days))
         until_ms = self.calendar.start_ms(self.days[-1].fromordinal(self.days[-1].toordinal() + 1))
+        these_visitors = ""
+        if self.returned is not None:
+            # Before anything else, or the times of the whole day are compared first: twice the work, measured.
+            these_visitors = "PREWHERE " + self.returned.sql(self.parameters, self.site_id, until_ms)
+            until_ms = self.returned.cut_ms if self.returned.is_before else until_ms
         columns = ""
         for name in self._attributes:
             if name == "entry_page":
@@ -158,6 +184,7 @@ class Stitching:
             numbers_kept=kept,
             day_starts=self.parameters.numbers(starts_ms),
             these_days=these_days(self.calendar, self.days, "time", self.parameters),
+            these_visitors=these_visitors,
             site_id=self.parameters.bind(self.site_id, "UInt32"),
             from_ms=bind(starts_ms[0]),
             until_ms=bind(until_ms),

@@ -16,6 +16,7 @@ from typing import Any
 
 from server.cache import Cache
 from server.cache.keys import answer_key, encode_answer
+from server.closed_days import closed_topic
 from server.queries.engine import StatsEngine
 from server.queries.errors import QueryCancelled
 from server.queries.event_reader import Ticket
@@ -32,11 +33,6 @@ NOW_STEP_MS = 10_000
 
 # Those who waited for somebody who then went away ask themselves, and may meet another such one.
 MOST_ATTEMPTS = 3
-
-
-def closed_topic(site_id: int) -> str:
-    """The topic of whoever changes closed days without giving them a new version."""
-    return f"site:{site_id}:closed"
 
 
 def setup_topic(site_id: int) -> str:

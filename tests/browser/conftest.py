@@ -49,7 +49,7 @@ def shop_address(shop: FootfallServer) -> str:
 
 
 @pytest.fixture(scope="package")
-def shop_browser() -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     """Chromium."""
     with chromium() as running:
         yield running
@@ -57,13 +57,13 @@ def shop_browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def shop_login(
-    shop: FootfallServer, shop_browser: Browser, shop_address: str, tmp_path_factory: pytest.TempPathFactory
+    shop: FootfallServer, browser: Browser, shop_address: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The owner's cookies."""
     kept = tmp_path_factory.mktemp("login") / "state.json"
     printed = re.search(r"http://localhost:\d+/first-run\?token=\S+", shop.log_path.read_text())
     assert printed
-    with visitor(shop_browser, shop_address) as page:
+    with visitor(browser, shop_address) as page:
         page.goto(printed[0])
         page.get_by_label("Mail address").fill(OWNER)
         page.get_by_label("Your name").fill("Olga Owner")
@@ -75,9 +75,9 @@ def shop_login(
 
 
 @pytest.fixture
-def owner(shop_browser: Browser, shop_address: str, shop_login: Path) -> Iterator[Page]:
+def owner(browser: Browser, shop_address: str, shop_login: Path) -> Iterator[Page]:
     """The owner's browser, in a time zone that is not the site's."""
-    with visitor(shop_browser, shop_address, storage_state=shop_login, timezone_id="Asia/Kathmandu") as page:
+    with visitor(browser, shop_address, storage_state=shop_login, timezone_id="Asia/Kathmandu") as page:
         yield page
 
 

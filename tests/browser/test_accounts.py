@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from server.clickhouse_url import ClickHouseAddress
 from server.config import load_settings
 from server.mail import OutboxMail, list_outbox
-from tests.browser.chromium import DESKTOP, PHONE, check_accessible, check_fits, chromium, screenshot, visitor
+from tests.browser.chromium import DESKTOP, PHONE, check_accessible, check_fits, screenshot, visitor
 from tests.services.clickhouse import fresh_database, shared_clickhouse
 from tests.services.footfall import FootfallServer, running_footfall
 
@@ -40,13 +40,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, store: ClickHouseAddress) -
         clickhouse_url=f"clickhouse://{host}:{port}/{store.database}",
         batch_max_age_ms="100",
     ) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as running:
         yield running
 
 

@@ -285,13 +285,13 @@ def links(shop: FootfallServer) -> dict[str, str]:
 
 
 def test_a_share_link_shows_figures_and_nothing_else(
-    shop_browser: Browser, shop_address: str, links: dict[str, str]
+    browser: Browser, shop_address: str, links: dict[str, str]
 ) -> None:
     with urlopen(f"{shop_address}{links['open']}?embed=true", timeout=20) as answer:
         assert f"frame-ancestors {FRAMES}" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Frame-Options"] is None
         assert answer.headers["Set-Cookie"] is None
-    with visitor(shop_browser, shop_address) as page:
+    with visitor(browser, shop_address) as page:
         page.goto(f"{links['open']}?period=7d")
         expect_figures(page, Visitors="20")
         rows(page, "Sources").get_by_role("link", name="Google", exact=True).click()
@@ -312,10 +312,8 @@ def test_a_share_link_shows_figures_and_nothing_else(
         screenshot(page, "dashboard-embedded-dark")
 
 
-def test_a_share_link_with_a_password_asks_for_it(
-    shop_browser: Browser, shop_address: str, links: dict[str, str]
-) -> None:
-    with visitor(shop_browser, shop_address, viewport=PHONE) as page:
+def test_a_share_link_with_a_password_asks_for_it(browser: Browser, shop_address: str, links: dict[str, str]) -> None:
+    with visitor(browser, shop_address, viewport=PHONE) as page:
         page.goto(f"{links['locked']}?period=7d")
         check_accessible(page)
         check_fits(page)

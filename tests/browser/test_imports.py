@@ -14,7 +14,7 @@ from server.clickhouse_url import ClickHouseAddress
 from server.config import load_settings
 from server.services import open_services
 from server.sites import add_site
-from tests.browser.chromium import chromium, visitor
+from tests.browser.chromium import visitor
 from tests.browser.test_accounts import check_page, log_in
 from tests.server.accounts.people import PASSWORD, make_owner
 from tests.server.imports.desk import csv, zipped
@@ -44,13 +44,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, store: ClickHouseAddress) -
         make_owner(services, OWNER)
         add_site(services.engine, SITE, "Europe/Berlin", account_id=1)
         services.close()
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as running:
         yield running
 
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from server.clickhouse_url import ClickHouseAddress
 from server.config import load_settings
 from server.services import open_services
-from tests.browser.chromium import PHONE, chromium, visitor
+from tests.browser.chromium import PHONE, visitor
 from tests.browser.test_accounts import check_page, link_in, log_in, mail_to
 from tests.server.accounts.people import PASSWORD, make_owner, make_person
 from tests.services.clickhouse import fresh_database, shared_clickhouse
@@ -45,13 +45,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, store: ClickHouseAddress) -
         make_owner(services, OWNER)
         make_person(services, ANN, "Ann")
         services.close()
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as running:
         yield running
 
 

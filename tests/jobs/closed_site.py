@@ -100,7 +100,10 @@ class ClosedSites:
 
     def complete_until(self, day: date) -> None:
         """Everything before this day is stored."""
-        at_ms = self.calendar.start_ms(day)
+        self.complete_until_ms(self.calendar.start_ms(day))
+
+    def complete_until_ms(self, at_ms: int) -> None:
+        """Everything before this time is stored."""
         store_watermark(self.world.engine, "home", "spool", [], at_ms, self.world.clock.now_ms)
 
     def store(self, events: Sequence[Event], site_id: int = 0) -> None:

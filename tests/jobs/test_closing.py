@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from jobs.closing_chunk import ClosingLimits
-from server.app_database import open_app_database, writing
+from server.app_database import open_app_database, reading, writing
 from server.clickhouse_url import ClickHouseAddress
 from server.closed_days import has_values, mark_dirty
 from server.config import Settings
 from server.migrate import SchemaForm, migrate
+from server.models import OpenDay
+from server.open_days import forget_open
 from server.queries.closed_tables import daily_sql
 from server.queries.event_reader import EventReader
 from server.queries.parameters import Parameters
@@ -303,3 +305,120 @@ def test_a_short_list_has_its_names_and_what_ties_with_its_last(make_sites: Any,
     assert rows("entry_page", bucket="day") == [(day, "", 1), (day, "/a", 2), (day, "/b", 1), (day, "/c", 1)]
     assert rows("country") == [("EE", 1), ("NP", 4)]
     reader.close()
+
+
+OPEN_LIMITS = ClosingLimits(least_events=1, open_least_rows=3)
+
+
+def open_rows(sites: ClosedSites) -> dict[date, OpenDay]:
+    with reading(sites.world.engine) as session:
+        found = session.query(OpenDay).filter(OpenDay.site_id == sites.site_id).all()
+        session.expunge_all()
+    return {date.fromisoformat(row.day): row for row in found}
+
+
+def test_a_large_open_day_is_condensed_until_the_watermark_and_closed_when_it_is_over(make_sites: Any) -> None:
+    day = date(2026, 4, 5)
+    sites: ClosedSites = make_sites("Australia/Lord_Howe", day, day, limits=OPEN_LIMITS)
+    start_ms = sites.calendar.start_ms(day)
+    events = [event(time_ms=start_ms + number * MINUTE_MS, visitor_id=number % 3) for number in range(20)]
+    sites.store(events)
+    sites.complete_until_ms(start_ms + 2 * MINUTE_MS)
+    sites.close()
+    assert not open_rows(sites)  # too few
+    versions = []
+    for cut_ms in (start_ms + 10 * MINUTE_MS, start_ms + 15 * MINUTE_MS):
+        sites.complete_until_ms(cut_ms)
+        sites.close()
+        row = open_rows(sites)[day]
+        assert (row.starts_at_ms, row.cut_ms) == (start_ms, cut_ms)
+        assert sites.versions() == {}
+        versions.append(row.version)
+        counted = sites.client.execute(
+            f"SELECT pageviews FROM daily WHERE site_id = {sites.site_id} AND version = {row.version} "
+            "AND dimension = 'total'"
+        )
+        assert counted == [((cut_ms - start_ms) // MINUTE_MS,)]
+    assert versions[0] < versions[1]
+    sites.complete_until(day + DAY)
+    sites.close()
+    assert_closed(sites, events)
+    sites.close()
+    assert not open_rows(sites)
+    sites.world.clock.advance(1_800)
+    sites.close()
+    left = sites.client.execute(f"SELECT DISTINCT version FROM closings WHERE site_id = {sites.site_id}")
+    assert left == [(version,) for version in sites.versions().values()]
+    assert_closed(sites, events)
+
+
+def test_an_open_day_is_not_condensed_again_at_once(make_sites: Any) -> None:
+    day = date(2026, 4, 5)
+    sites: ClosedSites = make_sites("Australia/Lord_Howe", day, day, limits=OPEN_LIMITS)
+    start_ms = sites.calendar.start_ms(day)
+    sites.store([event(time_ms=start_ms + number * MINUTE_MS, visitor_id=number % 3) for number in range(20)])
+    sites.interrupt = lambda step: sites.world.clock.advance(200) if step.endswith("daily") else None
+    sites.complete_until_ms(start_ms + 10 * MINUTE_MS)
+    sites.close()
+    first = open_rows(sites)[day]
+    sites.complete_until_ms(start_ms + 15 * MINUTE_MS)
+    sites.close()
+    assert open_rows(sites)[day].version == first.version
+    sites.world.clock.advance(2_000)
+    sites.close()
+    assert open_rows(sites)[day].version != first.version
+
+
+OPEN_STEPS = ("begun", "names", "sessions 1/1", "daily", "hourly", "switch")
+
+
+def test_a_crash_at_any_step_leaves_an_open_day_on_the_version_before(make_sites: Any) -> None:
+    day = date(2026, 3, 8)
+    sites: ClosedSites = make_sites("America/New_York", day, day, limits=OPEN_LIMITS)
+    start_ms = sites.calendar.start_ms(day)
+    sites.store([event(time_ms=start_ms + number * MINUTE_MS, visitor_id=number % 3) for number in range(60)])
+    sites.complete_until_ms(start_ms + 10 * MINUTE_MS)
+    sites.close()
+    before = open_rows(sites)[day]
+    for number, crash_at in enumerate(OPEN_STEPS, start=11):
+
+        def crash(step: str, crash_at: str = crash_at) -> None:
+            if step.endswith(f"open {crash_at}"):
+                raise KeyboardInterrupt
+
+        sites.interrupt = crash
+        sites.complete_until_ms(start_ms + number * MINUTE_MS)
+        with pytest.raises(KeyboardInterrupt):
+            sites.close()
+        after = open_rows(sites)[day]
+        assert (after.version, after.cut_ms) == (before.version, before.cut_ms)
+        sites.world.clock.advance(3_600)
+    sites.interrupt = lambda step: None
+    sites.close()
+    assert open_rows(sites)[day].cut_ms == start_ms + number * MINUTE_MS
+    sites.world.clock.advance(3_600)
+    sites.complete_until_ms(start_ms + 30 * MINUTE_MS)
+    sites.close()
+    sites.world.clock.advance(3_600)
+    sites.close()
+    left = sites.client.execute(f"SELECT DISTINCT version FROM closings WHERE site_id = {sites.site_id}")
+    assert left == [(open_rows(sites)[day].version,)]
+
+
+def test_figures_that_were_deleted_meanwhile_do_not_come_back(make_sites: Any) -> None:
+    day = date(2026, 3, 8)
+    sites: ClosedSites = make_sites("America/New_York", day, day, limits=OPEN_LIMITS)
+    start_ms = sites.calendar.start_ms(day)
+    sites.store([event(time_ms=start_ms + number * MINUTE_MS, visitor_id=number % 3) for number in range(60)])
+    sites.complete_until_ms(start_ms + 10 * MINUTE_MS)
+    sites.close()
+
+    def delete(step: str) -> None:
+        if step.endswith("open daily"):
+            with writing(sites.world.engine) as session:
+                forget_open(session, sites.site_id)
+
+    sites.interrupt = delete
+    sites.complete_until_ms(start_ms + 20 * MINUTE_MS)
+    sites.close()
+    assert not open_rows(sites)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import OperationalError
 
 import server.audit
-from jobs import tidy
+from jobs import closing_run, tidy
 from jobs.context import JobContext
 from jobs.job import Shard
 from jobs.runner import JobRunner, Piece, Result
@@ -33,6 +34,7 @@ from server.models import (
     StripeEvent,
     User,
 )
+from server.queries import closing_store
 from server.salts import kept_dates
 from tests.jobs.doubles import HOUR_MS, NOON_MS, AlertBook, Clock, services_of
 
@@ -201,6 +203,9 @@ def test_an_audit_without_its_stores_is_a_failed_run(office: Office, monkeypatch
 def test_every_job_is_run_by_its_schedule(office: Office, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     report = SimpleNamespace(ok=True, answered=1, problems=[])
     monkeypatch.setattr(server.audit, "audit_fleet", lambda settings, engine: report)
+    # What closing does is asked in test_closing; no event store runs here.
+    monkeypatch.setattr(closing_store, "open_closing_store", lambda settings: contextlib.nullcontext())
+    monkeypatch.setattr(closing_run, "close_due", lambda context, store: 0)
     office.runner.tick()
     job = office.runner.job(name)
     office.clock.now_ms = job.due_after(NOON_MS)

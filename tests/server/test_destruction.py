@@ -70,7 +70,8 @@ def rows_of(connection: BlockConnection, site_id: int) -> int:
 
 
 def wrong_batches(connection: BlockConnection) -> list[object]:
-    return list(run_query(connection, "audit_batches", until_s=UNTIL_S + 3_600, unfinished=[""]))
+    all_s = UNTIL_S + 3_600
+    return list(run_query(connection, "audit_batches", until_s=all_s, settled_s=all_s, unfinished=[""]))
 
 
 def destroy(connection: BlockConnection, number: int, site_id: int = 1, stop_at: int | None = None) -> list[str]:

@@ -86,15 +86,19 @@ def send_hits(port: int, count: int) -> list[Answer]:
 
 
 def test_the_first_start_prints_lines_that_work(server: FootfallServer) -> None:
-    printed = server.log_path.read_text()
-    lines = [line.strip() for line in printed.splitlines() if line.strip().startswith("curl ")]
+    def lines_for_a_shell() -> list[str]:
+        return [line.strip() for line in server.log_path.read_text().splitlines() if line.strip().startswith("curl ")]
+
+    # It answers a moment before it says so.
+    wait_until(lambda: len(lines_for_a_shell()) == 2)
+    lines = lines_for_a_shell()
     before = stored(server)
     sent = subprocess.run(lines[0], shell=True, capture_output=True, text=True, timeout=20, check=True)
     assert "202" in sent.stdout.splitlines()[0]
     wait_until(lambda: stored(server) == before + 1)
     read = subprocess.run(lines[1], shell=True, capture_output=True, text=True, timeout=20, check=True)
     assert json.loads(read.stdout)["kinds"]["pageview"] == before + 1
-    assert "data-domain=" in printed
+    assert "data-domain=" in server.log_path.read_text()
 
 
 def test_the_data_folder_is_private(server: FootfallServer) -> None:

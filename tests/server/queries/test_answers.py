@@ -15,19 +15,23 @@ from hypothesis import strategies as st
 
 from server.clickhouse_tcp import BlockConnection
 from server.clickhouse_url import ClickHouseAddress
+from server.closed_days import version_of
 from server.queries.answers import Answerer
-from server.queries.closed_figures import ClosedFigures
+from server.queries.closed_figures import Begun, ClosedFigures, data_version
 from server.queries.closing import NOTHING, Chunk, Closing, count_rows
 from server.queries.event_reader import EventReader
+from server.queries.facts import FactsRequest
 from server.queries.metrics import METRICS, REVENUE_METRICS
 from server.queries.model import Query
 from server.queries.parsing import SiteFacts, parse_query
-from server.queries.periods import SiteCalendar
+from server.queries.periods import SiteCalendar, TimeRange, buckets
+from server.queries.planner import plan_facts
 from tests.reference.naive_rows import expected_rows
 from tests.server.queries.conftest import new_site_id
 from tests.server.queries.traffic import GOALS, PATHS, ZONES, store_with, traffic
 
 NOW_MS = 1_800_000_000_000
+EXAMPLES = 3
 
 Versions = Mapping[date, int]
 _closing_ms = itertools.count(int(time.time() * 1000))
@@ -122,10 +126,15 @@ def odd_days() -> list[tuple[str, date]]:
 
 
 def close(
-    address: ClickHouseAddress, site_id: int, calendar: SiteCalendar, days: list[date], least_events: int
+    address: ClickHouseAddress,
+    site_id: int,
+    calendar: SiteCalendar,
+    days: list[date],
+    least_events: int,
+    cut_ms: int = 0,
 ) -> Versions:
-    """Close these days, as the job does."""
-    chunk = Chunk((site_id,), calendar, tuple(days), next(_closing_ms), least_events=least_events)
+    """Close these days, or the one until `cut_ms`, as the job does."""
+    chunk = Chunk((site_id,), calendar, tuple(days), next(_closing_ms), least_events=least_events, cut_ms=cut_ms)
     connection = BlockConnection(address)
     try:
         counts = count_rows(connection, chunk)
@@ -182,6 +191,69 @@ def test_counts_and_sums_are_those_of_the_naive_twin(
             assert rows == expected_rows(events, calendar, query)
 
     check()
+
+
+@pytest.mark.parametrize(("zone", "day"), odd_days())
+def test_an_open_day_of_which_a_part_is_condensed_says_the_same(
+    zone: str, day: date, client: Client, reader: EventReader, event_store: ClickHouseAddress
+) -> None:
+    """Condensed until any moment, also within a visit or before the first one; some came or came back since."""
+    calendar = SiteCalendar.of(zone)
+    days = [day - timedelta(days=1), day]
+    start_ms, end_ms = calendar.start_ms(day), calendar.start_ms(day + timedelta(days=1))
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @given(data=st.data())
+    def check(data: st.DataObject) -> None:
+        events = data.draw(traffic(calendar, days))
+        weight = data.draw(st.sampled_from((1, 3)))
+        of_day = [each["time_ms"] for each in events if start_ms < each["time_ms"] < end_ms]
+        cut_ms = data.draw(st.one_of(st.sampled_from(of_day or [end_ms]), st.integers(start_ms + 1, end_ms)))
+        for each in events:  # what came since may have another weight
+            if each["time_ms"] < cut_ms:
+                each["sample_weight"] = weight
+        site_id = new_site_id()
+        store_with(client, site_id, events)
+        least_events = data.draw(st.sampled_from((0, 4, 1_000)))
+        (version,) = close(event_store, site_id, calendar, [day], least_events, cut_ms).values()
+        closed = close(event_store, site_id, calendar, days[:1], least_events)
+        figures = ClosedFigures(closed, begun={day: Begun(version, start_ms, cut_ms)})
+        facts = SiteFacts(site_id, calendar, NOW_MS, goals=GOALS)
+        for _ in range(4):
+            document = data.draw(documents(calendar, data.draw(st.sampled_from((days, days[1:])))))
+            query = parse_query(document, facts)
+            assert asked(reader, query, figures) == expected_rows(events, calendar, query), document
+
+    check()
+
+
+def test_the_plan_of_an_open_day_tells_what_is_condensed_and_so_does_its_data_version() -> None:
+    calendar, day = SiteCalendar.of("Asia/Kathmandu"), date(2026, 3, 10)
+    start_ms = calendar.start_ms(day)
+    version = version_of(start_ms, day, has_values=True)
+    facts = SiteFacts(1, calendar, start_ms + 7_200_000)
+
+    def planned(asked_for: dict[str, Any], begun: Begun) -> list[str]:
+        document = {"site_id": "x", "metrics": ["visitors"], "date_range": "day", **asked_for}
+        query = parse_query(document, facts)
+        cut = None if query.interval is None else buckets(query.range, query.interval)
+        plan = plan_facts(FactsRequest(query, ("visitors",), cut), ClosedFigures(begun={day: begun}))
+        return [str(each["source"]) for each in plan.explanation]
+
+    begun = Begun(version, start_ms, start_ms + 3_600_000)
+    came_back = ["events", "events"]
+    assert planned({}, begun) == ["daily", *came_back]
+    assert planned({"dimensions": ["time:hour"]}, begun) == ["hourly", *came_back]
+    assert planned({"filters": [["is", "visit:country", ["EE"]]]}, begun) == ["sessions", *came_back]
+    assert planned({"dimensions": ["event:hostname"]}, begun) == ["events"]
+    assert planned({}, Begun(version, start_ms - 900_000, begun.cut_ms)) == ["events"], "the site changed its zone"
+    range_ = TimeRange.of_days(calendar, day, day)
+    tokens = [
+        data_version(ClosedFigures(begun=each), [range_])
+        for each in ({}, {day: begun}, {day: Begun(version + 131_072, start_ms, begun.cut_ms)})
+    ]
+    assert len({each.token for each in tokens}) == 3
+    assert not any(each.is_settled for each in tokens)
 
 
 def test_every_metric_is_asked_for() -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from server.app_database import writing
 from server.clickhouse_url import ClickHouseAddress
+from server.closed_days import closed_topic
 from server.models import ClosedDay
 from server.services import Services
-from server.stats_api.remembered import closed_topic
 from tests.server.pages.site_host import Host
 from tests.server.stats_api.asking import Client
 from tests.server.stats_api.dummy_site import NOW_MS, api_key, dummy_site_id

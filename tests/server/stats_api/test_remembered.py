@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from server.cache import Cache
+from server.closed_days import closed_topic
 from server.config import Settings
 from server.queries.closed_figures import DataVersion
 from server.queries.engine import StatsEngine
@@ -23,7 +24,6 @@ from server.services import Services, open_services
 from server.stats_api.remembered import (
     OPEN_TTL_S,
     SETTLED_TTL_S,
-    closed_topic,
     remembered_document,
     setup_topic,
 )

@@ -1,0 +1,83 @@
+"""Which version of a day that is not over yet readers use: of its rows before a cut, made again every few minutes.
+
+Such a version is a closing like others (`server.closed_days`), in the same tables, but nothing depends on it: without
+one the day is read from `events`. Readers add who came since the cut (`server.queries.planner`). Rows of a time before
+the cut that are stored after it was made wait for the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import delete, exists, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from server.closed_days import OPEN
+from server.models import ClosedDay, OpenDay, Site
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVersion:
+    """A version of a day, of its rows before `cut_ms`. None is made before `next_at_ms`."""
+
+    site_id: int
+    day: date
+    version: int
+    starts_at_ms: int
+    cut_ms: int
+    next_at_ms: int
+
+
+def open_version(session: Session, site_id: int, day: date) -> OpenVersion | None:
+    """What readers use of a day that is not over; None when there is nothing yet."""
+    row = session.get(OpenDay, (site_id, day.isoformat()))
+    if row is None:
+        return None
+    return OpenVersion(site_id, day, row.version, row.starts_at_ms, row.cut_ms, row.next_at_ms)
+
+
+def switch_open(session: Session, before: OpenVersion | None, new: OpenVersion) -> bool:
+    """Let readers use the new version; part of the caller's transaction. Whether they do.
+
+    Not when the one before is no longer there: somebody was faster, or the site's figures were deleted meanwhile.
+    """
+    values = {
+        "version": new.version,
+        "starts_at_ms": new.starts_at_ms,
+        "cut_ms": new.cut_ms,
+        "next_at_ms": new.next_at_ms,
+    }
+    if before is None:
+        if session.get(Site, new.site_id) is None:
+            return False
+        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        added = insert(OpenDay).values({**values, "site_id": new.site_id, "day": new.day.isoformat()})
+        found = session.execute(added.on_conflict_do_nothing().returning(OpenDay.version))
+    else:
+        found = session.execute(
+            update(OpenDay)
+            .where(
+                OpenDay.site_id == new.site_id, OpenDay.day == new.day.isoformat(), OpenDay.version == before.version
+            )
+            .values(**values)
+            .returning(OpenDay.version)
+            .execution_options(synchronize_session=False)
+        )
+    return found.scalar() is not None
+
+
+def forget_open(session: Session, site_id: int) -> None:
+    """Have a site's open day read from `events` again; part of the caller's transaction."""
+    session.execute(delete(OpenDay).where(OpenDay.site_id == site_id))
+
+
+def forget_closed(session: Session) -> None:
+    """Forget the versions of days that have been closed since; part of the caller's transaction."""
+    closed = exists(
+        select(ClosedDay.day).where(
+            ClosedDay.site_id == OpenDay.site_id, ClosedDay.day == OpenDay.day, ClosedDay.version != OPEN
+        )
+    )
+    session.execute(delete(OpenDay).where(closed).execution_options(synchronize_session=False))
