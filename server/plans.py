@@ -57,7 +57,6 @@ PLANS = (
             "Any number of sites and people",
             "Web vitals and timings",
             "Goals, segments, share links",
-            "Reports by mail",
         ),
     ),
     Plan(
