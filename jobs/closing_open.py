@@ -1,4 +1,4 @@
-"""Condenses the open day of large sites every few minutes, so that today need not be read from all its events.
+"""Condenses the open day of large sites again and again, so that today need not be read from all its events.
 
 The same statements as for a day that is over, up to a cut: everything older is stored. A crash leaves readers on the
 version before, and rows that are deleted as leftovers. At most a tenth of the time is spent on a site.

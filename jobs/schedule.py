@@ -31,7 +31,7 @@ JOBS: tuple[Job, ...] = (
     Job(
         # Days end at every quarter of an hour somewhere; open days of large sites are condensed as often as this.
         name="closing",
-        schedule="2-59/5 * * * *",
+        schedule="7,22,37,52 * * * *",
         function=closing.run,
         deadline_s=840,
         monitor="footfall-closing",

@@ -1,4 +1,4 @@
-"""Which version of a day that is not over yet readers use: of its rows before a cut, made again every few minutes.
+"""Which version of a day that is not over yet readers use: of its rows before a cut, made again and again.
 
 Such a version is a closing like others (`server.closed_days`), in the same tables, but nothing depends on it: without
 one the day is read from `events`. Readers add who came since the cut (`server.queries.planner`). Rows of a time before
