@@ -74,6 +74,28 @@ def canonical_type(type_: str) -> str:
     return re.sub(r"\s*([=,()])\s*", r"\1", type_.strip())
 
 
+def driver_options(address: ClickHouseAddress) -> dict[str, Any]:
+    """What the driver's `Client` takes to reach an address; nothing is connected yet."""
+    (host, port), *others = address.hosts
+    options: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "alt_hosts": ",".join(_host_text(*other) for other in others) or None,
+        "database": address.database,
+        "user": address.user,
+        "password": address.password,
+        "client_name": "footfall",
+        "connect_timeout": address.connect_timeout_s,
+        "send_receive_timeout": address.send_receive_timeout_s,
+        "sync_request_timeout": address.connect_timeout_s,
+        "compression": "lz4",
+        "tcp_keepalive": True,
+    }
+    if address.secure:
+        options |= {"secure": True, "verify": address.verify, "ca_certs": address.ca_file}
+    return options
+
+
 class BlockConnection:
     """A connection to one shard's replicas: the first that answers is used, the next one after a failure."""
 
@@ -81,27 +103,8 @@ class BlockConnection:
         self.address = address
         self.may_have_sent = False
         """Set once bytes of a block were written; whoever cares clears it first."""
-        (host, port), *others = address.hosts
-        options: dict[str, Any] = {}
-        if address.secure:
-            options = {"secure": True, "verify": address.verify, "ca_certs": address.ca_file}
-        self._client = Client(
-            host=host,
-            port=port,
-            alt_hosts=",".join(_host_text(*other) for other in others) or None,
-            database=address.database,
-            user=address.user,
-            password=address.password,
-            client_name="footfall",
-            connect_timeout=address.connect_timeout_s,
-            send_receive_timeout=address.send_receive_timeout_s,
-            sync_request_timeout=address.connect_timeout_s,
-            compression="lz4",
-            client_revision=CLIENT_REVISION,
-            tcp_keepalive=True,
-            settings={**(settings or {})},
-            **options,
-        )
+        options = {**driver_options(address), "client_revision": CLIENT_REVISION}
+        self._client = Client(**options, settings={**(settings or {})})
 
     def insert_block(
         self,

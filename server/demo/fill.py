@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 from server.clickhouse_tcp import BlockConnection
 from server.demo.rows import Demo, save_filled
 from server.migrate import SchemaForm
-from server.queries import query_text, run_query
+from server.queries import run_query
+from server.queries.statements import sql_text
 
 Progress = Callable[[int, int], None]
 """Told (milliseconds told, milliseconds in all)."""
@@ -102,11 +103,11 @@ def _tell(connection: BlockConnection, demo: Demo, from_ms: int, until_ms: int, 
     ]
     hostname, retention_class = demo.domain, demo.retention_class
     parameters = {**about, "days": visits, "hostname": hostname, "retention_class": retention_class}
-    connection.select(query_text("demo_events"), parameters, **_SETTINGS)
+    connection.select(sql_text("demo_events"), parameters, **_SETTINGS)
     kept_out = [
         (start_ms, end_ms, round(day.visits * day.bots_per_visit, 3), day.visits) for start_ms, end_ms, day in days
     ]
-    connection.select(query_text("demo_ledger"), {**about, "days": kept_out}, **_SETTINGS)
+    connection.select(sql_text("demo_ledger"), {**about, "days": kept_out}, **_SETTINGS)
     ((rows,),) = run_query(connection, "demo_rows", site_id=demo.site_id, batch_id=about["batch_id"])
     return int(rows)
 

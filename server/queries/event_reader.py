@@ -22,7 +22,7 @@ from clickhouse_driver import Client
 from clickhouse_driver import errors as driver_errors
 from prometheus_client import Counter, Histogram
 
-from server.clickhouse_tcp import Row
+from server.clickhouse_tcp import Row, driver_options
 from server.clickhouse_url import AddressSource, ClickHouseAddress
 from server.embedded import EmbeddedUnavailable
 from server.metrics import REGISTRY
@@ -198,30 +198,9 @@ class EventReader:
 
     @staticmethod
     def _connect(address: ClickHouseAddress) -> Client:
-        (host, port), *others = address.hosts
-        options: dict[str, Any] = {}
-        if address.secure:
-            options = {"secure": True, "verify": address.verify, "ca_certs": address.ca_file}
-        return Client(
-            host=host,
-            port=port,
-            alt_hosts=",".join(_host_text(*other) for other in others) or None,
-            database=address.database,
-            user=address.user,
-            password=address.password,
-            client_name="footfall",
-            connect_timeout=address.connect_timeout_s,
-            send_receive_timeout=max(address.send_receive_timeout_s, 2.0 * MAX_EXECUTION_S),
-            sync_request_timeout=address.connect_timeout_s,
-            compression="lz4",
-            tcp_keepalive=True,
-            settings={"server_side_params": True},
-            **options,
-        )
-
-
-def _host_text(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        options = driver_options(address)
+        options["send_receive_timeout"] = max(address.send_receive_timeout_s, 2.0 * MAX_EXECUTION_S)
+        return Client(**options, settings={"server_side_params": True})
 
 
 _NARROW = "Choose a shorter range, fewer dimensions, or a filter on a visit: dimension"

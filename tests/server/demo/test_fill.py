@@ -22,7 +22,7 @@ from server.demo.fill import Filled, fill, parts
 from server.demo.rows import DEMO_DOMAIN, find_demo_link, prepare_demo, save_filled
 from server.migrate import SchemaForm, migrate
 from server.models import Annotation, Funnel, Goal, Import, ShareLink, Site
-from server.queries import query_text
+from server.queries.statements import sql_text
 
 NOW_MS = int(datetime(2026, 11, 25, 13, 17, 42, tzinfo=UTC).timestamp() * 1000)
 MINUTE_MS = 60_000
@@ -124,7 +124,7 @@ def test_killed_anywhere_it_is_made_whole(demo: Filling, monkeypatch: pytest.Mon
             real = BlockConnection.select
 
             def select_(self: BlockConnection, query: str, *arguments: Any, **settings: Any) -> Any:
-                text = query_text(name)
+                text = sql_text(name)
                 if query == text:
                     raise KeyboardInterrupt
                 return real(self, query, *arguments, **settings)
