@@ -163,11 +163,6 @@ def zones_in(site: Mapping[str, Any]) -> Zones:
     return zones or ((BEGINNING, str(site["timezone"])),)
 
 
-def local_days(zone_name: str, now_ms: int) -> list[tuple[int, str]]:
-    """`site_days` of a site that has always been in one zone."""
-    return site_days(((BEGINNING, zone_name),), now_ms)
-
-
 def site_days(zones: Zones, now_ms: int) -> list[tuple[int, str]]:
     """For each local date around now: the second (UTC) at which it starts there, ascending."""
     today = date_at(zones, now_ms)

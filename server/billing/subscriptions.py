@@ -33,7 +33,7 @@ from server.billing.entitlement import (
 )
 from server.billing.errors import RefreshRaced, StripeRefused
 from server.billing.plan_changes import Reason, billing_link, change_plan, owner_of, plan_topic
-from server.billing.plans import FREE, PLANS_BY_CODE, Plan
+from server.billing.plans import FREE, Plan
 from server.billing.stripe_api import SubscriptionVersion, stripe_api
 from server.clock import time_text
 from server.models import Account, BillingProfile, StripeEvent, Subscription
@@ -218,8 +218,3 @@ def find_subscription(session: Session, account_id: int) -> Subscription | None:
 def is_subscribed(row: Subscription | None) -> bool:
     """Whether there is a subscription that can be changed or paid."""
     return row is not None and row.status in UNENDED
-
-
-def entitled(row: Subscription) -> Plan:
-    """The plan that the subscription gives."""
-    return PLANS_BY_CODE.get(row.entitled_plan_code, FREE)

@@ -56,11 +56,5 @@ def realtime(reader: EventReader, facts: SiteFacts, ticket: Ticket | None = None
     }
 
 
-def visitors_now(reader: EventReader, facts: SiteFacts, ticket: Ticket | None = None) -> int:
-    """Visitors of the last five minutes, for Stats API v1."""
-    visitors: int = realtime(reader, facts, ticket)["visitors"]
-    return visitors
-
-
 def _list(rows: list[tuple[str, int, int]], fallback: str = "") -> list[dict[str, Any]]:
     return [{"name": value or fallback, "visitors": visitors} for value, visitors, _ in rows[:LIST_ROWS]]

@@ -14,9 +14,6 @@ from server.queries.statements import fill, sql_text
 from server.queries.stitching import SCREEN_CLASS, these_days
 from server.queries.vital_buckets import bucket_sql
 
-NO_VISIT = ("entry_page", "exit_page")
-"""What a page load does not know of its visit."""
-
 COUNTS_TYPE = "Map(Int32, Int64)"
 
 

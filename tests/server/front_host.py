@@ -20,7 +20,8 @@ from rust_ext import Collector
 from server.collect import RULES_PATH
 from server.front import Front
 from server.salts import kept_dates
-from server.snapshot import local_days
+from server.site_zones import BEGINNING
+from server.snapshot import site_days
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
@@ -56,7 +57,7 @@ def snapshot_json(now_ms: int | None = None) -> bytes:
             "version": 1,
             "generated_at_ms": now_ms,
             "shards": 1,
-            "timezones": [{"name": "UTC", "days": local_days("UTC", now_ms)}],
+            "timezones": [{"name": "UTC", "days": site_days(((BEGINNING, "UTC"),), now_ms)}],
             "salts": dict.fromkeys(kept_dates(now_ms), "00112233445566778899aabbccddeeff"),
             "sites": [
                 {

@@ -19,6 +19,7 @@ from server.collect import RULES_PATH
 from server.config import Settings, load_settings
 from server.data_folder import load_secret_key, prepare_data_folder
 from server.salts import keep_salts
+from server.site_zones import BEGINNING
 from server.sites import add_site
 from server.snapshot import (
     CHANNEL,
@@ -28,10 +29,10 @@ from server.snapshot import (
     SnapshotSource,
     announce,
     load_source,
-    local_days,
     read_source,
     render,
     save_source,
+    site_days,
 )
 from tests.services.redis import running_redis
 
@@ -72,6 +73,11 @@ def test_the_core_takes_what_is_rendered(engine: Engine, settings: Settings, tmp
     document = render(read_source(engine), settings, NOON_MS)
     assert collector.apply_snapshot(document) == json.loads(document)["version"]
     collector.close()
+
+
+def local_days(zone: str, now_ms: int) -> list[tuple[int, str]]:
+    """Of a site that has always been in one zone."""
+    return site_days(((BEGINNING, zone),), now_ms)
 
 
 def test_days_start_at_local_midnight_also_over_clock_changes() -> None:
