@@ -18,7 +18,7 @@ from server.queries.periods import SiteCalendar
 from server.site_zones import Zones, date_at
 
 LEAST_INTERVAL_MS = 4 * MINUTE_MS
-"""A little less than the job's, so that each of its runs may make a new version."""
+"""The job itself runs less often; this is for runs by hand, one after the other."""
 REST = 10
 """A version is made again after so many times what it took."""
 LONGEST_DAY_MS = 26 * HOUR_MS
