@@ -23,6 +23,13 @@ from tests.services.footfall import FootfallServer, running_footfall
 OWNER, PASSWORD = "owner@example.com", "four unrelated words here"
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseAddress]:
+    """A database for the tests of one module."""
+    with shared_clickhouse(tmp_path_factory.mktemp("clickhouse")) as server, fresh_database(server) as address:
+        yield address
+
+
 @pytest.fixture(scope="package")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FootfallServer]:
     """An installation with three days of the shop, a site without a hit, and one for live hits."""
@@ -31,7 +38,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FootfallServer]:
         fresh_database(server) as address,
         running_footfall(
             tmp_path_factory.mktemp("shop") / "data",
-            clickhouse_url=f"clickhouse://{address.hosts[0][0]}:{address.hosts[0][1]}/{address.database}",
+            clickhouse_url=str(address),
             batch_max_age_ms="100",
         ) as running,
     ):

@@ -16,7 +16,6 @@ from server.clickhouse_url import ClickHouseAddress
 from server.config import load_settings
 from server.mail import OutboxMail, list_outbox
 from tests.browser.chromium import DESKTOP, PHONE, check_accessible, check_fits, screenshot, visitor
-from tests.services.clickhouse import fresh_database, shared_clickhouse
 from tests.services.footfall import FootfallServer, running_footfall
 
 OWNER, OWNER_PASSWORD = "owner@example.com", "four unrelated words here"
@@ -25,19 +24,11 @@ SITE = "localhost.example"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseAddress]:
-    """A database for these tests."""
-    with shared_clickhouse(tmp_path_factory.mktemp("clickhouse")) as server, fresh_database(server) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, store: ClickHouseAddress) -> Iterator[FootfallServer]:
     """A new installation."""
-    host, port = store.hosts[0]
     with running_footfall(
         tmp_path_factory.mktemp("footfall") / "data",
-        clickhouse_url=f"clickhouse://{host}:{port}/{store.database}",
+        clickhouse_url=str(store),
         batch_max_age_ms="100",
     ) as running:
         yield running

@@ -20,20 +20,12 @@ from tests.server.accounts.people import PASSWORD, make_owner
 from tests.server.imports.desk import csv, zipped
 from tests.server.imports.test_access_logs import DAY, line
 from tests.server.imports.test_plausible import D1, D2, EXPORT
-from tests.services.clickhouse import fresh_database, shared_clickhouse
 from tests.services.footfall import FootfallServer, running_footfall
 
 OWNER = "owner@example.com"
 SITE = "shop.example"
 PAGE = f"/sites/{SITE}/imports"
 WORKS_WITHIN_MS = 60_000
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseAddress]:
-    """A database for these tests."""
-    with shared_clickhouse(tmp_path_factory.mktemp("clickhouse")) as server, fresh_database(server) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from server.services import open_services
 from tests.browser.chromium import PHONE, visitor
 from tests.browser.test_accounts import check_page, link_in, log_in, mail_to
 from tests.server.accounts.people import PASSWORD, make_owner, make_person
-from tests.services.clickhouse import fresh_database, shared_clickhouse
 from tests.services.footfall import FootfallServer, running_footfall
 
 OWNER, ANN = "owner@example.com", "ann@example.com"
@@ -26,19 +25,11 @@ SETTINGS = f"/sites/{SITE}/settings"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseAddress]:
-    """A database for these tests."""
-    with shared_clickhouse(tmp_path_factory.mktemp("clickhouse")) as server, fresh_database(server) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, store: ClickHouseAddress) -> Iterator[FootfallServer]:
     """An installation with two people."""
-    host, port = store.hosts[0]
     with running_footfall(
         tmp_path_factory.mktemp("footfall") / "data",
-        clickhouse_url=f"clickhouse://{host}:{port}/{store.database}",
+        clickhouse_url=str(store),
         batch_max_age_ms="100",
     ) as running:
         services = open_services(load_settings(data_dir=running.data_dir))

@@ -21,7 +21,6 @@ import pytest
 
 from server.clickhouse_url import ClickHouseAddress
 from tests.services import program
-from tests.services.clickhouse import fresh_database, shared_clickhouse
 from tests.services.footfall import CHECKOUT, FootfallServer, running_footfall
 from tests.services.umami import umami_tracker
 
@@ -59,19 +58,11 @@ OWN_PAGE = """<!doctype html><link rel="icon" href="data:,">
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseAddress]:
-    """A database for these tests."""
-    with shared_clickhouse(tmp_path_factory.mktemp("clickhouse")) as server, fresh_database(server) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
 def footfall(tmp_path_factory: pytest.TempPathFactory, store: ClickHouseAddress) -> Iterator[FootfallServer]:
     """A server with the site of these tests."""
-    host, port = store.hosts[0]
     with running_footfall(
         tmp_path_factory.mktemp("footfall") / "data",
-        clickhouse_url=f"clickhouse://{host}:{port}/{store.database}",
+        clickhouse_url=str(store),
         batch_max_age_ms="100",
         first_site_domain=DOMAIN,
     ) as server:

@@ -16,10 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from server.app_database import open_app_database
 from server.clickhouse_url import ClickHouseAddress
 from server.config import Settings
-from server.migrate import SchemaForm, migrate
 from server.queries.answers import Answerer
 from server.queries.closed_figures import load_closed_figures
 from server.queries.event_reader import EventReader
@@ -28,7 +26,6 @@ from server.queries.periods import SiteCalendar
 from tests.jobs.closed_site import ClosedSites
 from tests.jobs.one_job import World
 from tests.server.queries.traffic import GOALS, ZONES, Event, traffic
-from tests.services.clickhouse import fresh_database, shared_clickhouse
 
 DAY = timedelta(days=1)
 CASES = [(zone, days[-1]) for zone, days in ZONES.items()]
@@ -61,31 +58,10 @@ QUESTIONS: tuple[dict[str, Any], ...] = (
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseAddress]:
-    with shared_clickhouse(tmp_path_factory.mktemp("clickhouse")) as server, fresh_database(server) as address:
-        migrate(address, SchemaForm())
-        yield address
-
-
-@pytest.fixture(scope="module")
-def client(address: ClickHouseAddress) -> Iterator[Client]:
-    host, port = address.hosts[0]
-    with Client(host=host, port=port, database=address.database, settings={"async_insert": 0}) as connected:
-        yield connected
-
-
-@pytest.fixture(scope="module")
 def reader(address: ClickHouseAddress) -> Iterator[EventReader]:
     asked = EventReader(lambda: address)
     yield asked
     asked.close()
-
-
-@pytest.fixture
-def app(sqlite_settings: Settings) -> Iterator[Engine]:
-    engine = open_app_database(sqlite_settings)
-    yield engine
-    engine.dispose()
 
 
 @st.composite

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,11 +12,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from jobs.closing_chunk import ClosingLimits
-from server.app_database import open_app_database, reading, writing
+from server.app_database import reading, writing
 from server.clickhouse_url import ClickHouseAddress
 from server.closed_days import has_values, mark_dirty
 from server.config import Settings
-from server.migrate import SchemaForm, migrate
 from server.models import OpenDay
 from server.open_days import forget_open
 from server.queries.closed_tables import daily_sql
@@ -28,43 +26,16 @@ from tests.jobs.closed_site import KEYS, ClosedSites, without_zeros
 from tests.jobs.one_job import World
 from tests.reference.closed_figures import daily_figures, hourly_figures, vital_rows
 from tests.server.queries.traffic import ZONES, Event, event, traffic
-from tests.services.clickhouse import fresh_database, shared_clickhouse
 
 DAY = timedelta(days=1)
 MINUTE_MS = 60_000
 CASES = [(zone, day) for zone, days in ZONES.items() for day in days]
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseAddress]:
-    with shared_clickhouse(tmp_path_factory.mktemp("clickhouse")) as server, fresh_database(server) as address:
-        migrate(address, SchemaForm())
-        yield address
-
-
-@pytest.fixture(scope="module")
-def client(address: ClickHouseAddress) -> Iterator[Client]:
-    host, port = address.hosts[0]
-    with Client(host=host, port=port, database=address.database, settings={"async_insert": 0}) as connected:
-        yield connected
-
-
 @pytest.fixture
-def settings_of_app(sqlite_settings: Settings) -> Settings:
-    return sqlite_settings
-
-
-@pytest.fixture
-def app(settings_of_app: Settings) -> Iterator[Engine]:
-    engine = open_app_database(settings_of_app)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def make_sites(settings_of_app: Settings, app: Engine, address: ClickHouseAddress, client: Client) -> Any:
+def make_sites(sqlite_settings: Settings, app: Engine, address: ClickHouseAddress, client: Client) -> Any:
     def make(zone: str, first: date, last: date, **more: Any) -> ClosedSites:
-        return ClosedSites(World(settings_of_app, app), address, client, zone, first, last, **more)
+        return ClosedSites(World(sqlite_settings, app), address, client, zone, first, last, **more)
 
     return make
 
