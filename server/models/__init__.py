@@ -21,17 +21,20 @@ from server.models.operations import (
 )
 from server.models.product import Annotation, ClosedDay, Funnel, Goal, Import, OpenDay, Segment, SiteTimezone
 from server.models.sites import ShareLink, Site, SiteTransfer
+from server.models.staff import Announcement, Block, StandIn
 from server.models.users import KnownDevice, LoginSession, OneTimeToken, RecoveryCode, TokenPurpose, User
 
 __all__ = [
     "Account",
     "Alert",
     "Annotation",
+    "Announcement",
     "ApiKey",
     "AuditEntry",
     "Base",
     "BatchClaim",
     "BillingProfile",
+    "Block",
     "CacheInvalidation",
     "ClosedDay",
     "FeatureFlag",
@@ -57,6 +60,7 @@ __all__ = [
     "Site",
     "SiteTimezone",
     "SiteTransfer",
+    "StandIn",
     "StripeEvent",
     "Subscription",
     "Task",

@@ -21,7 +21,10 @@ class FeatureFlag(Base):
 
 
 class AuditEntry(Base):
-    """Who did what to what. Rows are only ever added; they outlive the people and accounts that they name."""
+    """Who did what to what. Rows are only ever added; they outlive the people and accounts that they name.
+
+    `stand_in_user_id`: the member of staff who acted as `actor_user_id`.
+    """
 
     __tablename__ = "audit_log"
 
@@ -29,6 +32,7 @@ class AuditEntry(Base):
     at_ms: Mapped[int] = mapped_column(BigInteger, index=True)
     actor_user_id: Mapped[int | None] = mapped_column(default=None, index=True)
     account_id: Mapped[int | None] = mapped_column(default=None, index=True)
+    stand_in_user_id: Mapped[int | None] = mapped_column(default=None)
     action: Mapped[str] = mapped_column(String(64))
     target: Mapped[str] = mapped_column(String(300), default="")
     detail: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
