@@ -20,6 +20,7 @@ from server.models.operations import (
     Task,
 )
 from server.models.product import Annotation, ClosedDay, Funnel, Goal, Import, OpenDay, Segment, SiteTimezone
+from server.models.reports import ReportSend, ReportSubscription, StaffReport, TrafficAlert
 from server.models.sites import ShareLink, Site, SiteTransfer
 from server.models.staff import Announcement, Block, StandIn
 from server.models.users import KnownDevice, LoginSession, OneTimeToken, RecoveryCode, TokenPurpose, User
@@ -53,6 +54,8 @@ __all__ = [
     "OpenDay",
     "PlanChange",
     "RecoveryCode",
+    "ReportSend",
+    "ReportSubscription",
     "Salt",
     "Scope",
     "Segment",
@@ -60,11 +63,13 @@ __all__ = [
     "Site",
     "SiteTimezone",
     "SiteTransfer",
+    "StaffReport",
     "StandIn",
     "StripeEvent",
     "Subscription",
     "Task",
     "TokenPurpose",
+    "TrafficAlert",
     "User",
     "Version",
     "Watermark",
