@@ -9,16 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from server.clickhouse_url import ClickHouseAddress
-from tests.browser.chromium import chromium, visitor
+from tests.browser.chromium import STEP_TIMEOUT_MS, chromium, visitor
 from tests.browser.dashboard_hits import DOMAIN, EMPTY, LIVE, send_days
 from tests.browser.tracked_site import DOMAIN as TRACKED_DOMAIN
 from tests.browser.tracked_site import EVENT_PATH, SCRIPT_PATH, StoredRows, TrackedSite, tracked_site
 from tests.browser.webdriver import BLANK, Tab, driven_chromium
 from tests.services.clickhouse import fresh_database, shared_clickhouse
 from tests.services.footfall import FootfallServer, running_footfall
+
+# Many tests at once leave a browser and a server little of the machine.
+expect.set_options(timeout=STEP_TIMEOUT_MS)
 
 OWNER, PASSWORD = "owner@example.com", "four unrelated words here"
 
@@ -68,10 +71,8 @@ def shop_login(
 ) -> Path:
     """The owner's cookies."""
     kept = tmp_path_factory.mktemp("login") / "state.json"
-    printed = re.search(r"http://localhost:\d+/first-run\?token=\S+", shop.log_path.read_text())
-    assert printed
     with visitor(browser, shop_address) as page:
-        page.goto(printed[0])
+        page.goto(shop.first_run_link())
         page.get_by_label("Mail address").fill(OWNER)
         page.get_by_label("Your name").fill("Olga Owner")
         page.get_by_label("Password").fill(PASSWORD)

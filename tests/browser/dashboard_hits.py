@@ -110,7 +110,7 @@ def stored_views(server: FootfallServer) -> int:
     """How many views of the shop are rows."""
     url = f"http://127.0.0.1:{server.port}/api/count?site={DOMAIN}"
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {_key(server)}"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return int(json.load(answer)["kinds"].get("pageview", 0))
 
 
@@ -118,7 +118,7 @@ def _key(server: FootfallServer) -> str:
     return (Path(server.data_dir) / LOCAL_KEY_NAME).read_text().strip()
 
 
-def wait_for(look: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+def wait_for(look: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
     """Look again until it holds."""
     deadline_s = time.monotonic() + timeout_s
     while not look():
@@ -130,6 +130,6 @@ def _post(server: FootfallServer, path: str, body: Any, **headers: str) -> None:
     url = f"http://127.0.0.1:{server.port}{path}"
     sent = {"Content-Type": "application/json", **headers}
     request = urllib.request.Request(url, json.dumps(body).encode(), sent, method="POST")
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         report = answer.read()
         assert answer.status in (200, 202), report

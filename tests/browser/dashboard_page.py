@@ -10,9 +10,6 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.chromium import DESKTOP, PHONE, check_accessible, check_fits, screenshot
 from tests.browser.dashboard_hits import DOMAIN
 
-# Many tests at once leave a browser and a server little of the machine.
-expect.set_options(timeout=15_000)
-
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 DASHBOARD = f"/sites/{DOMAIN}?period=7d"
@@ -43,10 +40,19 @@ def expect_rows(page: Page, panel: str, *expected: str) -> None:
     expect(rows(page, panel)).to_have_text([re.compile(rf"^\s*{re.escape(each)}\s*$") for each in expected])
 
 
+def distance_to_places(page: Page) -> float:
+    """How far below the panel of sources the panel of places begins, in CSS pixels."""
+    tops = [page.get_by_role("region", name=panel, exact=True).bounding_box() for panel in ("Sources", "Places")]
+    above, below = (box["y"] for box in tops if box is not None)
+    return below - above
+
+
 def show_all(page: Page) -> None:
     """Bring every panel near the window once, as scrolling does: those further down load only then."""
     for panel in page.locator("section.panel").all():
         panel.scroll_into_view_if_needed()
+        # A panel that leaves the window within a frame was not seen, and does not load.
+        expect(panel.locator(".waits")).to_have_count(0)
     expect(page.locator(".waits")).to_have_count(0)
     page.evaluate("scrollTo(0, 0)")
 

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 const HIT_PATHS = ["/api/event", "/api/send", "/api/batch", "/hit.gif"];
-const STEP_TIMEOUT_MS = 15_000;
+const STEP_TIMEOUT_MS = 30_000;
 // Nothing here may look for Google's hosts: the machine may have no network but loopback.
 const ARGUMENTS = [
   "--no-sandbox",

@@ -15,6 +15,7 @@ from server.clickhouse_url import ClickHouseAddress
 from server.config import load_settings
 from server.services import open_services
 from tests.browser.chromium import PHONE, visitor
+from tests.browser.site_visits import visit, visit_until
 from tests.browser.test_accounts import check_page, link_in, log_in, mail_to
 from tests.server.accounts.people import PASSWORD, make_owner, make_person
 from tests.services.footfall import FootfallServer, running_footfall
@@ -43,26 +44,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, store: ClickHouseAddress) -
 def base(server: FootfallServer) -> str:
     """Where the installation is."""
     return f"http://localhost:{server.port}"
-
-
-def visit(browser: Browser, base: str, snippet: str, path: str = "/page") -> str:
-    """Open a page of the site that carries the snippet; why its view was dropped, empty when it was counted."""
-    with visitor(browser, base) as guest:
-        document = f"<!doctype html><title>Shop</title>{snippet}"
-        guest.route(f"{base}{path}", lambda route: route.fulfill(body=document, content_type="text/html"))
-        guest.add_init_script("Object.defineProperty(Navigator.prototype, 'webdriver', {get: () => false})")
-        with guest.expect_response("**/api/event") as sent:
-            guest.goto(path)
-        assert sent.value.status == 202
-        return sent.value.all_headers().get("x-footfall-dropped", "")
-
-
-def visit_until(browser: Browser, base: str, snippet: str, expected: str) -> None:
-    """Open the page until the answer is the expected one: a change holds within seconds."""
-    deadline_s = time.monotonic() + 8
-    while visit(browser, base, snippet) != expected:
-        assert time.monotonic() < deadline_s, f"hits were not answered {expected!r}"
-        time.sleep(0.2)
 
 
 def snippet_of(page: Page) -> str:
@@ -94,8 +75,8 @@ def test_the_first_hit_turns_the_check_green(server: FootfallServer, browser: Br
             page.locator("summary", has_text=title).click()
         expect(page.locator("#nginx")).to_contain_text("proxy_pass")
         check_page(page, "install-waiting")
-        assert visit(browser, base, page.locator("#snippet").inner_text()) == ""
-        expect(waiting).to_have_text("The first hit is here. It works.", timeout=20_000)
+        visit_until(browser, base, page.locator("#snippet").inner_text(), "")
+        expect(waiting).to_have_text("The first hit is here. It works.")
         expect(page.get_by_role("link", name="Open the dashboard")).to_be_visible()
         check_page(page, "install-arrived")
 

@@ -109,7 +109,7 @@ def rows(store: ClickHouseAddress, path: str, wanted: int) -> list[tuple[Any, ..
     query = """SELECT kind, event_name, hostname, props, revenue_micros, revenue_currency, screen_width_px, browser
                FROM events WHERE path = %(path)s ORDER BY time, kind"""
     try:
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + 60
         found: list[tuple[Any, ...]] = []
         while len(found) < wanted and time.monotonic() < deadline_s:
             found = client.execute(query, {"path": path})

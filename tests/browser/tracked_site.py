@@ -48,7 +48,7 @@ COLUMNS = (
     "time",
 )
 
-ROWS_TIMEOUT_S = 15.0
+ROWS_TIMEOUT_S = 60.0
 
 
 @dataclass

@@ -16,8 +16,8 @@ from tests.browser.chromium import ARGUMENTS, PERSON
 from tests.services import program
 from tests.services.clickhouse import free_port
 
-START_TIMEOUT_S = 20.0
-STEP_TIMEOUT_S = 15.0
+START_TIMEOUT_S = 60.0
+STEP_TIMEOUT_S = 30.0
 
 BLANK = "about:blank"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from tests.services.clickhouse import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 60.0
+
+# Whole: up to the end of its line.
+FIRST_RUN_LINK = re.compile(r"http://\S+/first-run\?token=\S+(?=\n)")
 
 
 class FootfallServer:
@@ -76,6 +80,16 @@ class FootfallServer:
                 return
             time.sleep(0.05)
         raise AssertionError(f"not ready: {self.log_path.read_text(errors='replace')[-4_000:]}")
+
+    def first_run_link(self) -> str:
+        """The link that it prints while there is nobody. Hits are taken before that, so it may come after `start`."""
+        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        while True:
+            text = self.log_path.read_text(errors="replace")
+            if found := FIRST_RUN_LINK.search(text):
+                return found[0]
+            assert time.monotonic() < deadline_s, f"no link was printed: {text[-4_000:]}"
+            time.sleep(0.05)
 
     def command(self, *arguments: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run `footfall …` on this server's data."""

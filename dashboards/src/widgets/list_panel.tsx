@@ -46,7 +46,7 @@ export function ListPanel({ panel, title, tabs, words = {}, rows = ROWS, above, 
   const chosen = view.tabs[panel];
   const breakdown = breakdownOf(chosen, view.filters);
   return (
-    <section class="panel" ref={element} aria-label={title}>
+    <section class="panel" ref={element} aria-label={title} style={{ "--rows": rows }}>
       <header>
         <h2>{title}</h2>
         <PanelTabs panel={panel} tabs={tabs} words={words} />
@@ -133,41 +133,43 @@ export function TopRows({ breakdown, rows, isNear, above }: TopRowsProps) {
         return (
           <>
           {above?.show(answer.results)}
-          <table class="rows">
-            <caption class="unseen">{plural}</caption>
-            <thead>
-              <tr>
-                <th scope="col">{label}</th>
-                <th scope="col" class="number">
-                  {about.hasRate ? "Conversions" : "Visitors"}
-                </th>
-                {about.hasRate && (
+          <div class="listed">
+            <table class="rows">
+              <caption class="unseen">{plural}</caption>
+              <thead>
+                <tr>
+                  <th scope="col">{label}</th>
                   <th scope="col" class="number">
-                    Rate
+                    {about.hasRate ? "Conversions" : "Visitors"}
                   </th>
-                )}
-              </tr>
-            </thead>
-            <tbody>
-              {answer.results.slice(0, rows).map((row) => (
-                <RankedRow
-                  key={row.dimensions.join("\n")}
-                  about={about.breakdown}
-                  values={row.dimensions}
-                  share={most > 0 ? (amount(row.metrics[0] ?? 0) ?? 0) / most : 0}
-                >
-                  <td class="number">
-                    <Figure value={row.metrics[0] ?? null} unit="count" />
-                  </td>
                   {about.hasRate && (
-                    <td class="number">
-                      <Figure value={row.metrics[1] ?? null} unit="percent" />
-                    </td>
+                    <th scope="col" class="number">
+                      Rate
+                    </th>
                   )}
-                </RankedRow>
-              ))}
-            </tbody>
-          </table>
+                </tr>
+              </thead>
+              <tbody>
+                {answer.results.slice(0, rows).map((row) => (
+                  <RankedRow
+                    key={row.dimensions.join("\n")}
+                    about={about.breakdown}
+                    values={row.dimensions}
+                    share={most > 0 ? (amount(row.metrics[0] ?? 0) ?? 0) / most : 0}
+                  >
+                    <td class="number">
+                      <Figure value={row.metrics[0] ?? null} unit="count" />
+                    </td>
+                    {about.hasRate && (
+                      <td class="number">
+                        <Figure value={row.metrics[1] ?? null} unit="percent" />
+                      </td>
+                    )}
+                  </RankedRow>
+                ))}
+              </tbody>
+            </table>
+          </div>
           </>
         );
       }}
