@@ -20,6 +20,7 @@ from server.health import health_answer
 from server.metrics import REQUESTS
 from server.page_trace import trace_statements
 from server.pages import (
+    account_deletion,
     assets,
     billing,
     built_assets,
@@ -125,6 +126,7 @@ def all_routes(app_context: AppContext, more_routes: Iterable[Any] = (), *, with
             site_install,
             imports,
             team,
+            account_deletion,
             billing,
             staff,
             dashboard,

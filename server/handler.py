@@ -93,6 +93,9 @@ class BaseHandler(RequestHandler):
     # Whether a site that is being deleted, which its owner may still take back, is there for this handler.
     shows_deleted_sites: ClassVar[bool] = False
 
+    # The same of an account.
+    shows_deleted_accounts: ClassVar[bool] = False
+
     # What the account's plan has to contain, by method; other methods are there in every plan.
     plan_features: ClassVar[Mapping[str, Feature]] = MappingProxyType({})
 
@@ -214,6 +217,8 @@ class BaseHandler(RequestHandler):
             if site is not None and site.state not in gone:
                 self.site, account_id = site, site.account_id
         place = None if account_id is None else login.place(account_id)
+        if place is None and account_id is not None and self.shows_deleted_accounts:
+            place = login.leaving_place(account_id)
         if place is None:
             raise HTTPError(404)
         self.place = place

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
+import server.accounts.deletion
 import server.accounts.users
 import server.billing.subscriptions
 import server.imports.tasks

@@ -26,14 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Select, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.accounts.keys import note_key_uses
 from server.app_database import read_version, reading
 from server.clock import now_ms
 from server.config import Settings
-from server.models import ApiKey, Salt, Site
+from server.models import GONE_ACCOUNT_STATES, Account, ApiKey, Salt, Site
 from server.salts import is_kept, keep_salts
 from server.sealing import SealBroken, seal, unseal
 from server.site_zones import BEGINNING, Zones, all_zones, date_at, start_of
@@ -94,7 +94,7 @@ def read_source(engine: Engine) -> SnapshotSource:
     with reading(engine) as session:
         version = read_version(session)
         sites = session.execute(select(Site).order_by(Site.site_id)).scalars().all()
-        keys = session.execute(select(ApiKey).order_by(ApiKey.key_id)).scalars().all()
+        keys = session.execute(_living_keys()).scalars().all()
         salts = session.execute(select(Salt).order_by(Salt.date)).scalars().all()
         zones = all_zones(session)
         return SnapshotSource(
@@ -125,6 +125,12 @@ def read_source(engine: Engine) -> SnapshotSource:
             api_keys=tuple({"hash": key.key_hash, "account_id": key.account_id, "scopes": key.scopes} for key in keys),
             salts={row.date: row.salt.hex() for row in salts},
         )
+
+
+def _living_keys() -> Select[ApiKey]:
+    """Keys of an account that is being deleted do not work."""
+    living = Account.state.not_in(GONE_ACCOUNT_STATES)
+    return select(ApiKey).join(Account, Account.account_id == ApiKey.account_id).where(living).order_by(ApiKey.key_id)
 
 
 def render(source: SnapshotSource, settings: Settings, now_ms: int) -> bytes:

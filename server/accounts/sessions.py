@@ -6,10 +6,10 @@ start, and with its user. Staff powers need a second factor no older than `STAFF
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, Row, delete, select, update
 from sqlalchemy.orm import Session
 
 from server.accounts.devices import Device
@@ -17,7 +17,7 @@ from server.accounts.tokens import new_secret, secret_hash
 from server.app_database import reading, writing
 from server.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from server.config import Settings
-from server.models import Account, KnownDevice, LoginSession, MemberRole, Membership, User
+from server.models import GONE_ACCOUNT_STATES, Account, KnownDevice, LoginSession, MemberRole, Membership, User
 
 STAFF_FRESH_MS = 12 * HOUR_MS
 
@@ -46,10 +46,16 @@ class Login:
     session_id: int
     second_factor_at_ms: int | None
     places: tuple[AccountPlace, ...]
+    leaving: tuple[AccountPlace, ...] = ()
+    """Accounts that are being deleted: their owners may still take that back."""
 
     def place(self, account_id: int) -> AccountPlace | None:
         """The person's place in an account."""
         return next((place for place in self.places if place.account_id == account_id), None)
+
+    def leaving_place(self, account_id: int) -> AccountPlace | None:
+        """The person's place in an account that is being deleted."""
+        return next((place for place in self.leaving if place.account_id == account_id), None)
 
     def has_staff_powers(self, now_ms: int) -> bool:
         """Whether staff's pages open: staff, with a second factor shown lately."""
@@ -92,9 +98,9 @@ def find_login(engine: Engine, settings: Settings, token: str, now_ms: int) -> L
         if now_ms - row.created_at_ms > settings.session_max_days * DAY_MS:
             return None
         places = session.execute(
-            select(Account.account_id, Account.name, Membership.role)
+            select(Account.account_id, Account.name, Membership.role, Account.state)
             .join(Membership, Membership.account_id == Account.account_id)
-            .where((Membership.user_id == user.user_id) & (Account.state != "deleted"))
+            .where((Membership.user_id == user.user_id) & (Account.state != "destroyed"))
             .order_by(Account.name, Account.account_id)
         ).all()
     if now_ms - row.seen_at_ms > SEEN_EVERY_MS:
@@ -109,8 +115,13 @@ def find_login(engine: Engine, settings: Settings, token: str, now_ms: int) -> L
         has_two_factor=user.totp_enabled_at_ms is not None,
         session_id=row.session_id,
         second_factor_at_ms=row.second_factor_at_ms,
-        places=tuple(AccountPlace(number, name, MemberRole(role)) for number, name, role in places),
+        places=_places(row for row in places if row[3] not in GONE_ACCOUNT_STATES),
+        leaving=_places(row for row in places if row[3] in GONE_ACCOUNT_STATES),
     )
+
+
+def _places(rows: Iterable[Row[int, str, str, str]]) -> tuple[AccountPlace, ...]:
+    return tuple(AccountPlace(number, name, MemberRole(role)) for number, name, role, _ in rows)
 
 
 def list_logins(session: Session, user_id: int) -> Sequence[LoginSession]:

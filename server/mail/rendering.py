@@ -35,6 +35,8 @@ TEMPLATES: Mapping[str, frozenset[str]] = {
         "invitation": "inviter account_name role link expires_in",
         "site_offer": "inviter site_name account_name link expires_in",
         "plan_changed": "name account_name plan former_plan monthly_events reason billing_link",
+        "account_deletion": "name account_name what sentence deletion_link",
+        "account_destroyed": "name account_name sentence",
         "payment_failed": "name account_name plan until billing_link",
         "new_login": "name at_ms device country sessions_link reset_link",
         "password_changed": "name login_link reset_link",

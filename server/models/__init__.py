@@ -5,9 +5,19 @@ All times are milliseconds since 1970 UTC (`_at_ms`).
 
 from __future__ import annotations
 
-from server.models.accounts import Account, ApiKey, BillingProfile, Invitation, MemberRole, Membership, Scope
+from server.models.accounts import (
+    GONE_ACCOUNT_STATES,
+    Account,
+    ApiKey,
+    BillingProfile,
+    Invitation,
+    MemberRole,
+    Membership,
+    Scope,
+)
 from server.models.base import Base
 from server.models.billing import PlanChange, StripeEvent, Subscription
+from server.models.deletion import DeletionRequest, Destruction
 from server.models.ingest import BatchClaim, Salt, Version, Watermark
 from server.models.operations import (
     Alert,
@@ -26,6 +36,7 @@ from server.models.staff import Announcement, Block, StandIn
 from server.models.users import KnownDevice, LoginSession, OneTimeToken, RecoveryCode, TokenPurpose, User
 
 __all__ = [
+    "GONE_ACCOUNT_STATES",
     "Account",
     "Alert",
     "Annotation",
@@ -38,6 +49,8 @@ __all__ = [
     "Block",
     "CacheInvalidation",
     "ClosedDay",
+    "DeletionRequest",
+    "Destruction",
     "FeatureFlag",
     "Funnel",
     "Goal",

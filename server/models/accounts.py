@@ -31,6 +31,10 @@ class Scope(StrEnum):
     SITES_WRITE = "sites:write"
 
 
+GONE_ACCOUNT_STATES = ("deleting", "destroyed")
+"""States in which nobody sees an account; in the first an owner may still take it back (`server.accounts.deletion`)."""
+
+
 class Account(Base):
     """Who pays and owns sites: one person, or a team."""
 
@@ -39,6 +43,7 @@ class Account(Base):
     account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     name: Mapped[str] = mapped_column(String(100))
     state: Mapped[str] = mapped_column(String(16), default="active")
+    state_before_deletion: Mapped[str] = mapped_column(String(16), default="")
     created_at_ms: Mapped[int] = mapped_column(BigInteger)
 
     # An account's number is part of site and key rows that outlive it: it is never given out twice.

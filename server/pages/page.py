@@ -32,6 +32,8 @@ DONE = {
     "removed": "That person is no member any more.",
     "left": "You have left the account.",
     "owner": "The account has a new owner who answers for its plan.",
+    "account-deletion": "The deletion is asked for. We told every owner of the account by mail.",
+    "account-kept": "The account stays.",
     "renamed": "The account is renamed.",
     "joined": "Welcome to the team.",
     "key": "That key is ended.",

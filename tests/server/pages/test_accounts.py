@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 
+from server.accounts.deletion import approve, open_requests, request_deletion
 from server.accounts.keys import add_api_key
-from server.app_database import reading
+from server.app_database import reading, writing
 from server.clock import now_ms
 from server.mail import send_test
 from server.models import MemberRole, Scope, Site
@@ -181,3 +182,44 @@ def test_a_mail_with_markup_is_shown_as_text(host: Host) -> None:
     send_test(host.services, "ops@example.com")
     finish_tasks(host.services)
     assert "<script>alert" not in browser.get("/admin/mail").text
+
+
+def test_an_owner_asks_for_the_end_of_the_account_and_takes_it_back(host: Host) -> None:
+    make_owner(host.services)
+    add_member(host.services, 1, "bob@example.com", MemberRole.ADMIN)
+    browser, path = logged_in(host), "/accounts/1/deletion"
+    assert path in browser.get("/accounts/1/team").text
+    assert logged_in(host, "bob@example.com").get(path).status == 403
+    form = {"change": "ask", "typed_name": "Olga", "password": PASSWORD, "reason": "<b>why</b>"}
+    answer = browser.post(path, form)
+    assert "Type Olga Owner" in answer.error_at("typed_name")
+    assert "&lt;b&gt;why" in answer.text
+    form["typed_name"] = "Olga Owner"
+    assert "not your password" in browser.post(path, {**form, "password": "x"}).error_at("password")
+    assert browser.post(path, {"change": "nothing"}).status == 400
+    assert browser.post(path, form).location == f"{path}?done=account-deletion"
+    assert browser.post(path, form).status == 400, "asked for already"
+    assert "Take the deletion back" in browser.get(path).text
+    with writing(host.services.engine) as session:
+        (request,) = open_requests(session)
+        approve(session, host.services, request.request_id, None, now_ms())
+    assert browser.get("/accounts/1/team").status == 404
+    assert path in browser.get("/sites").text
+    assert "being deleted" in browser.get(path).text
+    assert browser.post(path, {"change": "take_back"}).location == "/accounts/1/team?done=account-kept"
+    assert browser.get("/accounts/1/team").status == 200
+    assert browser.post(path, {"change": "take_back"}).status == 404
+    with writing(host.services.engine) as session:
+        request = request_deletion(session, host.services, 1, 1, "", now_ms())
+        request.destruction_began_at_ms = now_ms()
+    assert "cannot be taken back" in browser.get(path).text
+    assert browser.post(path, {"change": "take_back"}).status == 403
+
+
+def test_a_second_factor_is_asked_for_before_the_account_ends(host: Host) -> None:
+    make_owner(host.services)
+    browser = logged_in(host)
+    secret = turn_on_two_factor(host.services, 1)
+    form = {"change": "ask", "typed_name": "Olga Owner", "password": PASSWORD, "code": "000000"}
+    assert "not right" in browser.post("/accounts/1/deletion", form).error_at("code")
+    assert secret

@@ -73,6 +73,7 @@ VIEWER_FORM = "uyyynnnnuuu"
 ADMIN_PAGE = "lfyynnnnlll"
 ADMIN_FORM = "ufyynnnnuuu"
 OWNER_FORM = "uffynnnnuuu"
+OWNER_PAGE = "lffynnnnlll"
 STATS_KEY = "uuuuuuuuyfn"
 
 MATRIX: dict[tuple[str, str], str] = {
@@ -158,6 +159,8 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/accounts/<account>/keys"): ADMIN_PAGE,
     ("POST", "/accounts/<account>/keys"): ADMIN_FORM,
     ("POST", "/accounts/<account>/keys/<key>/revoke"): ADMIN_FORM,
+    ("GET", "/accounts/<account>/deletion"): OWNER_PAGE,
+    ("POST", "/accounts/<account>/deletion"): OWNER_FORM,
     ("GET", "/accounts/<account>/log"): ADMIN_PAGE,
     ("GET", "/accounts/<account>/billing"): ADMIN_PAGE,
     ("POST", "/accounts/<account>/billing"): OWNER_FORM,
