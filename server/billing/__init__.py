@@ -16,6 +16,9 @@ else asks for. No card number, no bank account and no tax computation is ever he
 | `events` | the webhook: signature, once by id, a task |
 | `checkout` | what an owner does |
 | `reconciliation` | against Stripe's list |
+| `periods` | billing periods: calendar months, months of a subscription; pure |
+| `period_rows` | an account's periods in the app database follow its terms |
+| `usage` | what an account has used of its plan |
 | `prices` | what plans cost and what was billed, as pages show it |
 | `errors` | what can go wrong |
 """

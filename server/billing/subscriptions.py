@@ -32,6 +32,7 @@ from server.billing.entitlement import (
     grace_ends_at_ms,
 )
 from server.billing.errors import RefreshRaced, StripeRefused
+from server.billing.period_rows import follow_periods
 from server.billing.plan_changes import Reason, billing_link, change_plan, owner_of, plan_topic
 from server.billing.plans import FREE, Plan
 from server.billing.stripe_api import SubscriptionVersion, stripe_api
@@ -104,6 +105,8 @@ def _apply(services: Services, row: Subscription, heard: Heard, event_ids: list[
         session.execute(settled.values(state="applied"))
         if is_new:
             services.cache.invalidate(plan_topic(row.account_id), session)
+        # What is billed decides when usage is counted from zero.
+        follow_periods(session, row.account_id, now_ms)
         is_changed = False
         if is_entitled_anew and heard.plan is not None:
             reason = _reason(row, heard)

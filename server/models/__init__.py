@@ -33,6 +33,7 @@ from server.models.product import Annotation, ClosedDay, Funnel, Goal, Import, O
 from server.models.reports import ReportSend, ReportSubscription, StaffReport, TrafficAlert
 from server.models.sites import ShareLink, Site, SiteTransfer
 from server.models.staff import Announcement, Block, StandIn
+from server.models.usage import SiteOwner, UsageDay, UsagePeriod
 from server.models.users import KnownDevice, LoginSession, OneTimeToken, RecoveryCode, TokenPurpose, User
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "Segment",
     "ShareLink",
     "Site",
+    "SiteOwner",
     "SiteTimezone",
     "SiteTransfer",
     "StaffReport",
@@ -83,6 +85,8 @@ __all__ = [
     "Task",
     "TokenPurpose",
     "TrafficAlert",
+    "UsageDay",
+    "UsagePeriod",
     "User",
     "Version",
     "Watermark",

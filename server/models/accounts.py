@@ -36,7 +36,7 @@ GONE_ACCOUNT_STATES = ("deleting", "destroyed")
 
 
 class Account(Base):
-    """Who pays and owns sites: one person, or a team."""
+    """Who pays and owns sites: one person, or a team. `timezone`: where its calendar months begin, for its usage."""
 
     __tablename__ = "accounts"
 
@@ -44,6 +44,7 @@ class Account(Base):
     name: Mapped[str] = mapped_column(String(100))
     state: Mapped[str] = mapped_column(String(16), default="active")
     state_before_deletion: Mapped[str] = mapped_column(String(16), default="")
+    timezone: Mapped[str] = mapped_column(String(64), default="UTC", server_default="UTC")
     created_at_ms: Mapped[int] = mapped_column(BigInteger)
 
     # An account's number is part of site and key rows that outlive it: it is never given out twice.
