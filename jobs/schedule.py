@@ -6,7 +6,7 @@ all begin at once.
 
 from __future__ import annotations
 
-from jobs import audit, closing, reconciliation, salts, tidy
+from jobs import audit, closing, destruction, reconciliation, salts, tidy
 from jobs.job import CatchUp, Job
 
 JOBS: tuple[Job, ...] = (
@@ -44,6 +44,15 @@ JOBS: tuple[Job, ...] = (
         function=reconciliation.run,
         deadline_s=1800,
         monitor="footfall-reconciliation",
+        catch_up=CatchUp.LATEST,
+        late_after_s=1800,
+    ),
+    Job(
+        name="destruction",
+        schedule="33 * * * *",
+        function=destruction.run,
+        deadline_s=3300,
+        monitor="footfall-destruction",
         catch_up=CatchUp.LATEST,
         late_after_s=1800,
     ),

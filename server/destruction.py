@@ -40,6 +40,17 @@ def next_number(connection: BlockConnection, site_id: int) -> int:
     return min(int(number) + 1, MOST_DESTRUCTIONS)
 
 
+def sites_with_rows(connection: BlockConnection, form: SchemaForm, site_ids: Sequence[int]) -> list[int]:
+    """Which of these sites have rows in any table but the ledger, whose counts stay."""
+    found: set[int] = set()
+    for (table,) in run_query(connection, "tables_of_sites"):
+        if str(table) != form.ledger:
+            everywhere = str(table).removesuffix("_local")
+            question = f"SELECT DISTINCT site_id FROM {everywhere} WHERE site_id IN %(site_ids)s"  # noqa: S608 - our table
+            found |= {int(site_id) for (site_id,) in connection.select(question, {"site_ids": list(site_ids)})}
+    return sorted(found)
+
+
 class RowsOfSite:
     """A site's rows in every table. Not thread-safe; `progress` is called from the caller's thread."""
 

@@ -1,9 +1,8 @@
 """Taking a site's figures away for good: resetting it, or deleting it whole.
 
 A reset keeps the site and what its people set up, and takes every figure up to the moment it was asked for. A deletion
-stops counting at once and hides the site; its owner may take that back until the task comes, two days later, which
-destroys the figures and everything that was set up. What remains is a row that keeps the number from being used again,
-and the lines of the ledger and the audit log.
+stops counting at once and hides the site; its owner may take that back until `jobs.destruction` comes, two days later,
+and destroys the figures and everything that was set up (`server.site_destruction`).
 
 Both wait until every hit from before is stored, because a hit that is still in a spool could not be deleted.
 """
@@ -23,20 +22,7 @@ from server.app_database import bump_version, minimum_watermark, reading, writin
 from server.clock import DAY_MS, now_ms
 from server.closed_days import closed_topic, mark_dirty
 from server.destruction import RowsOfSite, next_number
-from server.models import (
-    Annotation,
-    ClosedDay,
-    Funnel,
-    Goal,
-    Import,
-    OpenDay,
-    Segment,
-    ShareLink,
-    Site,
-    SiteTimezone,
-    SiteTransfer,
-    Task,
-)
+from server.models import ClosedDay, Import, OpenDay, Site, Task
 from server.open_days import forget_open
 from server.site_changes import changing, log
 from server.sites import GONE_STATES
@@ -47,7 +33,7 @@ from server.tasks.rows import UNFINISHED
 if TYPE_CHECKING:
     from server.services import Services
 
-# "Soft at once, destroyed within 72 h" (DESIGN, section 8): a day remains for the task and its retries.
+# "Soft at once, destroyed within 72 h" (DESIGN, section 8): a day remains for the job and its repetitions.
 DELETION_GRACE_MS = 2 * DAY_MS
 
 WATERMARK_POLL_S = 0.5
@@ -55,8 +41,7 @@ WATERMARK_POLL_S = 0.5
 # A reset of a large site rewrites each of its months: minutes, not hours. The task goes on where it stopped.
 DEADLINE_S = 3 * 3600.0
 
-# What a person set up for a site, and what was derived of its figures.
-_SET_UP = (Goal, Funnel, Segment, Annotation, ShareLink, SiteTimezone, SiteTransfer)
+# What was derived of a site's figures.
 _DERIVED = (ClosedDay, OpenDay, Import)
 
 
@@ -86,13 +71,6 @@ def delete_site(services: Services, site_id: int, typed: str, actor: int | None)
     with changing(services.engine, site_id) as (session, site):
         _check_typed("delete_domain", typed, site)
         site.state_before_deletion, site.state, site.deleted_at_ms = site.state, "deleting", now_ms()
-        services.tasks.enqueue(
-            session,
-            "site.destroy",
-            arguments={"site_id": site_id, "asked_at_ms": site.deleted_at_ms},
-            account_id=site.account_id,
-            run_at_ms=site.deleted_at_ms + DELETION_GRACE_MS,
-        )
         log(session, site, Action.SITE_DELETED, actor)
 
 
@@ -125,26 +103,9 @@ def reset(run: TaskRun, *, site_id: int, asked_at_ms: int) -> None:
         services.cache.invalidate(closed_topic(site_id), session)
 
 
-@task("site.destroy", attempts=20, first_delay_s=60, deadline_s=DEADLINE_S)
+@task("site.destroy", attempts=1, first_delay_s=60, deadline_s=60)
 def destroy(run: TaskRun, *, site_id: int, asked_at_ms: int) -> None:
-    """Destroy a site, unless its owner took the deletion back, or did and asked again. Safe to repeat."""
-    services = run.services
-    with reading(services.engine) as session:
-        site = session.get(Site, site_id)
-        if site is None or site.state != "deleting" or site.deleted_at_ms != asked_at_ms:
-            return
-    # Until now: a snapshot that was not told at once let hits in after the deletion. The same time in a repetition.
-    _destroy_rows(run, site_id, run.checkpoint.setdefault("until_ms", now_ms()))
-    with writing(services.engine) as session:
-        site = session.get_one(Site, site_id, with_for_update=True)
-        if site.state != "deleting":
-            return
-        log(session, site, Action.SITE_DESTROYED, None)
-        _forget(session, site_id, *_SET_UP, *_DERIVED)
-        # The name is free again. No domain has such a one, and the audit log keeps what it was.
-        site.state, site.domain, site.former_domain = "destroyed", f"destroyed #{site_id}", ""
-        site.allowed_hostnames, site.blocked_networks, site.embed_origins = [], [], []
-        bump_version(session)
+    """Nothing: releases before `jobs.destruction` queued this, and such a task may still wait."""
 
 
 def _destroy_rows(run: TaskRun, site_id: int, until_ms: int) -> None:
@@ -179,7 +140,7 @@ def _wait_for_spools(run: TaskRun, until_ms: int) -> None:
 
 def _forget(session: Session, site_id: int, *models: type) -> None:
     for model in models:
-        session.execute(delete(model).where(cast("type[Goal]", model).site_id == site_id))
+        session.execute(delete(model).where(cast("type[Import]", model).site_id == site_id))
 
 
 def _check_typed(field: str, typed: str, site: Site) -> None:

@@ -16,3 +16,4 @@ class AlertKind(StrEnum):
     SECURITY = "security"
     CONSERVATION_GAP = "conservation_gap"
     BILLING = "billing"
+    DESTRUCTION_LATE = "destruction_late"

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import OperationalError
 
 import server.audit
-from jobs import closing_run, tidy
+from jobs import closing_run, destruction_run, tidy
 from jobs.context import JobContext
 from jobs.job import Shard
 from jobs.runner import JobRunner, Piece, Result
@@ -206,6 +206,7 @@ def test_every_job_is_run_by_its_schedule(office: Office, monkeypatch: pytest.Mo
     # What closing does is asked in test_closing; no event store runs here.
     monkeypatch.setattr(closing_store, "open_closing_store", lambda settings: contextlib.nullcontext())
     monkeypatch.setattr(closing_run, "close_due", lambda context, store: 0)
+    monkeypatch.setattr(destruction_run, "destroy_due", lambda context, store: 0)
     office.runner.tick()
     job = office.runner.job(name)
     office.clock.now_ms = job.due_after(NOON_MS)

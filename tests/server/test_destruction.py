@@ -21,13 +21,7 @@ from server.migrate import SchemaForm, migrate
 from server.models import ClosedDay, Goal, Site, Task
 from server.queries import run_query
 from server.services import Services, open_services
-from server.site_deletion import (
-    DELETION_GRACE_MS,
-    ask_for_reset,
-    delete_site,
-    is_being_reset,
-    restore_site,
-)
+from server.site_deletion import ask_for_reset, delete_site, is_being_reset, restore_site
 from server.sites import add_site, find_site
 from tests.server.accounts.people import finish_tasks, make_owner
 
@@ -196,50 +190,22 @@ def test_a_reset_waits_for_hits_under_way_and_keeps_what_was_set_up(
         assert not is_being_reset(session, site.site_id)
 
 
-def run_late_tasks(services: Services) -> None:
-    """As if the two days of grace were over."""
+@pytest.mark.parametrize("state", ["active", "blocked", "depleted"])
+def test_a_deletion_hides_a_site_and_can_be_taken_back(services: Services, site: Site, state: str) -> None:
     with writing(services.engine) as session:
-        for late in session.execute(select(Task).where(Task.state == "queued")).scalars():
-            late.run_at_ms = 0
-    finish_tasks(services)
-
-
-def test_a_deleted_site_is_hidden_then_destroyed_and_its_name_is_free(
-    services: Services, connection: BlockConnection, site: Site
-) -> None:
+        session.get_one(Site, site.site_id).state = state
     delete_site(services, site.site_id, "shop.example", 1)
     kept = find_site(services.engine, "shop.example")
     assert kept is not None
     assert kept.state == "deleting"
-    with reading(services.engine) as session:
-        waiting = session.execute(select(Task).where(Task.kind == "site.destroy")).scalar_one()
-        assert waiting.run_at_ms == kept.deleted_at_ms + DELETION_GRACE_MS
-    run_late_tasks(services)
-    assert states(services, "site.destroy") == ["succeeded"]
-    assert rows_of(connection, site.site_id) == 0
-    assert (count(services, ClosedDay), count(services, Goal)) == (0, 0)
-    assert find_site(services.engine, "shop.example") is None
-    with pytest.raises(NotThere):
-        restore_site(services, site.site_id, 1)
-    again = add_site(services.engine, "shop.example", account_id=1)
-    assert again.site_id != site.site_id
-
-
-@pytest.mark.parametrize("state", ["active", "blocked", "depleted"])
-def test_a_deletion_that_is_taken_back_destroys_nothing(
-    services: Services, connection: BlockConnection, site: Site, state: str
-) -> None:
-    with writing(services.engine) as session:
-        session.get_one(Site, site.site_id).state = state
-    delete_site(services, site.site_id, "shop.example", 1)
     with pytest.raises(NotThere):
         delete_site(services, site.site_id, "shop.example", 1)
     restore_site(services, site.site_id, 1)
     restored = find_site(services.engine, "shop.example")
     assert restored is not None
     assert restored.state == state, "staff's block outlives a deletion that is taken back"
-    run_late_tasks(services)
-    assert rows_of(connection, site.site_id) == 20
+    with pytest.raises(NotThere):
+        restore_site(services, site.site_id, 1)
 
 
 def test_a_hit_under_way_holds_the_reset_up(services: Services, connection: BlockConnection, site: Site) -> None:
