@@ -1,6 +1,33 @@
 "use strict";
-// What pages do beyond forms: copy, ask before what cannot be taken back, wait for the first hit, fill in the time zone.
+// What pages do beyond forms: choose light or dark, copy, ask before what cannot be taken back, wait for the first hit, fill in the time zone.
 (function () {
+  var schemeKey = "footfall.scheme";
+  document.querySelectorAll("[data-scheme]").forEach(function (label) {
+    var choice = label.querySelector("select");
+    label.hidden = false;
+    choice.value = document.documentElement.dataset.theme || "";
+    choice.addEventListener("change", function () {
+      show(choice.value);
+      try {
+        if (choice.value) localStorage.setItem(schemeKey, choice.value);
+        else localStorage.removeItem(schemeKey);
+      } catch (error) {
+        // No storage here: the choice holds for this page.
+      }
+    });
+    // Other windows follow.
+    window.addEventListener("storage", function (event) {
+      if (event.key !== schemeKey) return;
+      choice.value = event.newValue || "";
+      show(choice.value);
+    });
+  });
+
+  function show(scheme) {
+    if (scheme) document.documentElement.dataset.theme = scheme;
+    else delete document.documentElement.dataset.theme;
+  }
+
   document.querySelectorAll("[data-copy]").forEach(function (button) {
     button.hidden = false;
     button.addEventListener("click", function () {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -267,7 +268,7 @@ def test_all_sites_at_a_glance(owner: Page) -> None:
 
 
 @pytest.fixture(scope="module")
-def links(shop: FootfallServer) -> dict[str, str]:
+def links(shop: FootfallServer, shop_login: Path) -> dict[str, str]:
     """Share links: an open one, and one with a password. Pages of another site may hold them in a frame."""
     engine = open_app_database(load_settings(data_dir=shop.data_dir))
     try:
@@ -310,6 +311,41 @@ def test_a_share_link_shows_figures_and_nothing_else(
         expect_figures(page, Visitors="20")
         assert page.evaluate("getComputedStyle(document.body).colorScheme") == "dark"
         screenshot(page, "dashboard-embedded-dark")
+
+
+def test_light_or_dark_is_chosen_by_key_and_kept_without_a_cookie(
+    browser: Browser, shop_address: str, links: dict[str, str]
+) -> None:
+    with visitor(browser, shop_address, color_scheme="light") as page:
+        # What the page's root has when its first frame is drawn.
+        page.add_init_script("""requestAnimationFrame(function look() {
+            if (document.body) window.drawn = getComputedStyle(document.documentElement).colorScheme;
+            else requestAnimationFrame(look);
+        });""")
+        page.goto("/login")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        choice = page.get_by_label("Light or dark")
+        choice.focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        expect(choice).to_have_value("dark")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 23, 30)"
+        check_accessible(page)
+        page.goto(f"{links['open']}?period=7d")
+        expect_figures(page, Visitors="20")
+        assert page.evaluate("drawn") == "dark"
+        expect(page.get_by_label("Light or dark")).to_have_value("dark")
+        check_accessible(page)
+        screenshot(page, "dashboard-chosen-dark")
+        # An address that says how it looks is believed; and the system is followed again once that is chosen.
+        page.goto(f"{links['open']}?period=7d&theme=light")
+        assert page.evaluate("getComputedStyle(document.body).colorScheme") == "light"
+        page.get_by_label("Light or dark").select_option("System")
+        page.goto("/login")
+        page.emulate_media(color_scheme="dark")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 23, 30)"
+        assert page.evaluate("localStorage.length") == 0
+        assert "scheme" not in str(page.context.cookies())
 
 
 def test_a_share_link_with_a_password_asks_for_it(browser: Browser, shop_address: str, links: dict[str, str]) -> None:

@@ -78,6 +78,19 @@ def test_nothing_on_the_page_needs_an_exception_of_the_policy(host: Host, site: 
         assert address.startswith(("/", "#", "data:,")), address
 
 
+def test_the_scheme_is_chosen_before_anything_is_drawn(host: Host, site: Site) -> None:
+    stranger, path = host.browser(), share(host, site)
+    for page in (logged_in(host).get("/sites/shop.example"), stranger.get("/login"), stranger.get(path)):
+        # A script that is neither deferred nor a module holds the first paint back until it has run.
+        before_styles = page.text.partition('rel="stylesheet"')[0]
+        assert re.search(r'<script src="/assets/scheme\.[0-9a-f]{12}\.js"></script>', before_styles)
+        assert page.text.count("data-scheme") == 1
+    # The frame around an embedded page says how it looks, not who looks at it.
+    embedded = stranger.get(f"{path}?embed=true").text
+    assert "/assets/scheme" not in embedded
+    assert "data-scheme" not in embedded
+
+
 def test_there_are_figures_once_a_hit_or_the_store_says_so(host: Host, site: Site) -> None:
     browser = logged_in(host)
     assert shell_of(browser.get("/sites/shop.example"))["has_hits"] is False
