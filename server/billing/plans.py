@@ -54,6 +54,10 @@ _MEANINGS: Mapping[Feature, str] = MappingProxyType(
 )
 
 
+IN_EVERY_PLAN = ("Any number of sites and people", "Web vitals and timings", "Goals, segments, share links")
+"""What no plan lacks; lines of a pricing table."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """One plan.
@@ -89,6 +93,30 @@ class Plan:
         """What it contains, for people, in one order for all plans."""
         return [feature.meaning for feature in Feature if feature in self.features]
 
+    @property
+    def offer_lines(self) -> list[str]:
+        """The same for somebody who compares: what it adds to the plan before it."""
+        if self.rank == 0:
+            return [*IN_EVERY_PLAN, *self.feature_lines]
+        before = PLANS[self.rank - 1]
+        return [
+            f"Everything in {before.display_name}",
+            *(line for line in self.feature_lines if line not in before.feature_lines),
+        ]
+
+    @property
+    def events_text(self) -> str:
+        """`monthly_events` for people: 100,000, 10 million, or 1 billion."""
+        for size, name in ((1_000_000_000, "billion"), (1_000_000, "million")):
+            if self.monthly_events % size == 0:
+                return f"{self.monthly_events // size:,} {name}"
+        return f"{self.monthly_events:,}"
+
+    @property
+    def retention_text(self) -> str:
+        """`retention_years` for people."""
+        return f"{self.retention_years} year{'' if self.retention_years == 1 else 's'}"
+
     def has(self, feature: Feature) -> bool:
         """Whether it contains a feature."""
         return feature in self.features
@@ -105,7 +133,7 @@ FREE = Plan(
     features=frozenset((Feature.REPORTS,)),
     price_settings=MappingProxyType({}),
     trial_days=0,
-    summary="For a site that begins.",
+    summary="For a blog, a side project, or to see whether you like it.",
 )
 BASIC = Plan(
     code="BASIC",
@@ -118,7 +146,7 @@ BASIC = Plan(
         {Interval.MONTH: "stripe_basic_monthly_price", Interval.YEAR: "stripe_basic_annual_price"}
     ),
     trial_days=14,
-    summary="For sites that earn their living.",
+    summary="For a shop or a publication that lives off its visits.",
 )
 PREMIUM = Plan(
     code="PREMIUM",
@@ -131,7 +159,7 @@ PREMIUM = Plan(
         {Interval.MONTH: "stripe_premium_monthly_price", Interval.YEAR: "stripe_premium_annual_price"}
     ),
     trial_days=14,
-    summary="For very busy sites.",
+    summary="For sites with more traffic in an hour than others in a month.",
 )
 
 PLANS: tuple[Plan, ...] = (FREE, BASIC, PREMIUM)

@@ -1,26 +1,33 @@
-"""What plans cost, as Stripe says, in texts for pages, remembered for an hour; and an account's bills, remembered for
-five minutes or until its subscription changes.
+"""What plans cost, as Stripe says, in texts for pages, remembered for an hour; what the landing page says of it; and
+an account's bills, remembered for five minutes or until its subscription changes.
 
 A price is shown as the currency writes it, without tax: Stripe adds what applies to the customer's country.
 """
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from babel.numbers import format_currency, get_currency_precision
 
 from server.billing.entitlement import price_of
-from server.billing.plans import PLANS
+from server.billing.errors import BillingError
+from server.billing.plans import BASIC, PLANS, PREMIUM
 from server.billing.stripe_api import stripe_api
 from server.cache import cache
 from server.clock import time_text
+from server.config import Interval
 
 if TYPE_CHECKING:
     from server.services import Services
 
+log = logging.getLogger(__name__)
+
 PRICES_TTL_S = 3600
+# Strangers read it: while Stripe is away it is asked once a minute and not once a visit.
+ADVERTISED_TTL_S = 60
 INVOICES_TTL_S = 300
 MOST_INVOICES = 24
 
@@ -48,6 +55,31 @@ def price_texts(services: Services) -> dict[str, dict[str, str]]:
                 text = "" if price.amount is None else money_text(price.amount, price.currency)
                 texts.setdefault(plan.code, {})[str(interval)] = text
     return texts
+
+
+@cache(ttl_s=ADVERTISED_TTL_S)
+def advertised_prices(services: Services) -> dict[str, str]:
+    """What the landing page says that the plans with a price cost, by their codes.
+
+    Stripe's monthly price, or the annual one of a plan that is sold by the year alone; where nothing can be bought,
+    what the operator configured. A plan is left out while its price is not known: nobody is told a wrong one.
+    """
+    settings = services.settings
+    if not settings.is_billing_on:
+        configured = {BASIC.code: settings.basic_price_text, PREMIUM.code: settings.premium_price_text}
+        return {code: text for code, text in configured.items() if text}
+    try:
+        sold = price_texts(services)
+    except BillingError as error:
+        log.warning("prices could not be read", extra={"reason": type(error).__name__})
+        return {}
+    lines = {}
+    for code, texts in sold.items():
+        for interval in (Interval.MONTH, Interval.YEAR):
+            if text := texts.get(str(interval)):
+                lines[code] = f"{text} a {interval}"
+                break
+    return lines
 
 
 @cache(ttl_s=INVOICES_TTL_S, topics=("plan:{account_id}",))

@@ -29,6 +29,7 @@ class PlanLimits(StrEnum):
 
 # A price never changes its amount: who raises one makes another, and earlier customers keep theirs.
 _FIRST_IS_SOLD = "the first is sold, further ones are those of customers who came earlier"
+_TEXT = "empty, or a short text"
 _PRICES = "empty, or ids that begin with price_, separated by commas"
 
 
@@ -56,6 +57,10 @@ class BillingSettings(BaseModel):
     stripe_basic_annual_price: str = setting("", "billing", "the same of Basic by year", _PRICES)
     stripe_premium_monthly_price: str = setting("", "billing", "the same of Premium by month", _PRICES)
     stripe_premium_annual_price: str = setting("", "billing", "the same of Premium by year", _PRICES)
+    basic_price_text: str = setting(
+        "€29 a month", "billing", "what the landing page says that Basic costs while nothing can be bought here", _TEXT
+    )
+    premium_price_text: str = setting("€249 a month", "billing", "the same of Premium", _TEXT)
     stripe_automatic_tax: bool = setting(
         False, "billing", "Stripe Tax computes the taxes; it is set up in Stripe's dashboard", "true or false"
     )

@@ -7,10 +7,11 @@ from typing import Any
 from server.accounts.access import PUBLIC
 from server.accounts.users import has_users
 from server.app_database import reading
+from server.billing.plans import PLANS
+from server.billing.prices import advertised_prices
 from server.demo.rows import find_demo_link
 from server.handler import AppContext
 from server.pages.page import PageHandler
-from server.plans import PLANS
 from server.sites import list_sites
 from server.snippet import send_line, snippet
 
@@ -54,6 +55,7 @@ class HomeHandler(PageHandler):
             is_sign_up_open=not settings.invite_only,
             demo_link=demo_link,
             plans=PLANS,
+            prices=await self.in_thread(advertised_prices, self.app_context.services),
             snippet=snippet(settings, "example.com"),
         )
 
