@@ -11,7 +11,7 @@ from jobs.closing_days import bounds_ms, sites_of_shard, zones_of_sites
 from jobs.context import JobContext
 from server.app_database import reading, writing
 from server.clock import HOUR_MS, MINUTE_MS
-from server.open_days import OpenVersion, open_version, switch_open
+from server.open_days import OpenVersion, begin_open, open_version, switch_open
 from server.queries import run_query
 from server.queries.closing import NOTHING, Chunk, Closing, count_rows
 from server.queries.periods import SiteCalendar
@@ -59,6 +59,10 @@ def _condense(context: JobContext, closer: Closer, site_id: int, zones: Zones, u
     counted = count_rows(closer.connection, chunk).get((site_id, day), NOTHING)
     if counted.rows < limits.open_least_rows or not counted.has_one_weight:
         return False
+    if before is None:
+        with writing(engine) as session:
+            context.fence(session)
+            before = begin_open(session, site_id, day)
     closing = Closing(chunk, {(site_id, day): counted})
     closing.run(closer.connection, lambda step: context.progress(closer.rows, f"{day} open {step}"))
     context.progress(closer.rows, f"{day} open switch")

@@ -22,7 +22,7 @@ from server.app_database import minimum_watermark, reading, writing
 from server.clock import HOUR_MS, MINUTE_MS
 from server.closed_days import EPOCH, closing_ms_of, mark_dirty
 from server.models import ClosedDay, OpenDay
-from server.open_days import forget_closed
+from server.open_days import NOTHING_YET, forget_closed
 from server.queries import run_query
 from server.queries.closing import delete_versions
 from server.queries.closing_store import ClosingConnection, ClosingStore
@@ -107,6 +107,7 @@ def delete_leftovers(context: JobContext, store: ClosingStore) -> int:
     with reading(context.services.engine) as session:
         current = _current(session, {site_id for site_id, _ in days})
         of_open = _of_open_days(session)
+        has_open = session.execute(select(OpenDay.site_id).limit(1)).first() is not None
     for key, versions in days.items():
         for version in sorted(map(int, versions)):
             if version in (current.get(key), of_open.get(key)) or closing_ms_of(version) >= before_ms:
@@ -117,7 +118,7 @@ def delete_leftovers(context: JobContext, store: ClosingStore) -> int:
     if found:
         context.progress(context.rows, "leftovers")
         delete_versions(store.connection, store.form, found)
-    if of_open:
+    if has_open:
         with writing(context.services.engine) as session:
             context.fence(session)
             forget_closed(session)
@@ -125,7 +126,8 @@ def delete_leftovers(context: JobContext, store: ClosingStore) -> int:
 
 
 def _of_open_days(session: Session) -> dict[tuple[int, date], int]:
-    rows = session.execute(select(OpenDay.site_id, OpenDay.day, OpenDay.version))
+    begun = OpenDay.version != NOTHING_YET
+    rows = session.execute(select(OpenDay.site_id, OpenDay.day, OpenDay.version).where(begun))
     return {(site_id, date.fromisoformat(day)): version for site_id, day, version in rows}
 
 

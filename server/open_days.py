@@ -17,6 +17,9 @@ from sqlalchemy.orm import Session
 from server.closed_days import OPEN
 from server.models import ClosedDay, OpenDay, Site
 
+NOTHING_YET = 0
+"""In place of a version while the first one of a day is being made."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenVersion:
@@ -33,38 +36,38 @@ class OpenVersion:
 def open_version(session: Session, site_id: int, day: date) -> OpenVersion | None:
     """What readers use of a day that is not over; None when there is nothing yet."""
     row = session.get(OpenDay, (site_id, day.isoformat()))
-    if row is None:
+    if row is None or row.version == NOTHING_YET:
         return None
     return OpenVersion(site_id, day, row.version, row.starts_at_ms, row.cut_ms, row.next_at_ms)
 
 
-def switch_open(session: Session, before: OpenVersion | None, new: OpenVersion) -> bool:
+def begin_open(session: Session, site_id: int, day: date) -> OpenVersion:
+    """Leave a row that says that a first version is being made; part of the caller's transaction.
+
+    To be called before the events are read: `forget_open` takes the row away, and so tells `switch_open` that the
+    figures were deleted meanwhile. Readers do not see it.
+    """
+    nothing = {"version": NOTHING_YET, "starts_at_ms": 0, "cut_ms": 0, "next_at_ms": 0}
+    if session.get(Site, site_id) is not None:
+        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        added = insert(OpenDay).values({**nothing, "site_id": site_id, "day": day.isoformat()})
+        session.execute(added.on_conflict_do_nothing())
+    return OpenVersion(site_id, day, **nothing)
+
+
+def switch_open(session: Session, before: OpenVersion, new: OpenVersion) -> bool:
     """Let readers use the new version; part of the caller's transaction. Whether they do.
 
-    Not when the one before is no longer there: somebody was faster, or the site's figures were deleted meanwhile.
+    Not when the one before (or that of `begin_open`) is no longer there: somebody was faster, or the site's figures
+    were deleted meanwhile.
     """
-    values = {
-        "version": new.version,
-        "starts_at_ms": new.starts_at_ms,
-        "cut_ms": new.cut_ms,
-        "next_at_ms": new.next_at_ms,
-    }
-    if before is None:
-        if session.get(Site, new.site_id) is None:
-            return False
-        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        added = insert(OpenDay).values({**values, "site_id": new.site_id, "day": new.day.isoformat()})
-        found = session.execute(added.on_conflict_do_nothing().returning(OpenDay.version))
-    else:
-        found = session.execute(
-            update(OpenDay)
-            .where(
-                OpenDay.site_id == new.site_id, OpenDay.day == new.day.isoformat(), OpenDay.version == before.version
-            )
-            .values(**values)
-            .returning(OpenDay.version)
-            .execution_options(synchronize_session=False)
-        )
+    found = session.execute(
+        update(OpenDay)
+        .where(OpenDay.site_id == new.site_id, OpenDay.day == new.day.isoformat(), OpenDay.version == before.version)
+        .values(version=new.version, starts_at_ms=new.starts_at_ms, cut_ms=new.cut_ms, next_at_ms=new.next_at_ms)
+        .returning(OpenDay.version)
+        .execution_options(synchronize_session=False)
+    )
     return found.scalar() is not None
 
 

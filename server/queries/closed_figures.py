@@ -15,6 +15,7 @@ from sqlalchemy import Engine, func, select
 from server.app_database import reading
 from server.closed_days import OPEN
 from server.models import ClosedDay, Import, OpenDay
+from server.open_days import NOTHING_YET
 from server.queries.periods import TimeRange
 
 FIGURE_IMPORTS = ("plausible", "ga4")
@@ -73,7 +74,9 @@ def load_closed_figures(engine: Engine, site_id: int, ranges: Iterable[TimeRange
             .order_by(Import.import_id)
         ).scalars()
         begun = session.execute(
-            select(OpenDay).where(OpenDay.site_id == site_id, OpenDay.day >= first, OpenDay.day <= last)
+            select(OpenDay).where(
+                OpenDay.site_id == site_id, OpenDay.day >= first, OpenDay.day <= last, OpenDay.version != NOTHING_YET
+            )
         ).scalars()
         return ClosedFigures(
             versions={date.fromisoformat(day): version for day, version, _ in rows},

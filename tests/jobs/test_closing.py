@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,11 +18,12 @@ from server.clickhouse_url import ClickHouseAddress
 from server.closed_days import has_values, mark_dirty
 from server.config import Settings
 from server.models import OpenDay
-from server.open_days import forget_open
+from server.open_days import begin_open, forget_open
+from server.queries.closed_figures import Begun, load_closed_figures
 from server.queries.closed_tables import daily_sql
 from server.queries.event_reader import EventReader
 from server.queries.parameters import Parameters
-from server.queries.periods import SiteCalendar
+from server.queries.periods import SiteCalendar, TimeRange
 from tests.jobs.closed_site import KEYS, ClosedSites, without_zeros
 from tests.jobs.one_job import World
 from tests.reference.closed_figures import daily_figures, hourly_figures, vital_rows
@@ -288,6 +290,12 @@ def open_rows(sites: ClosedSites) -> dict[date, OpenDay]:
     return {date.fromisoformat(row.day): row for row in found}
 
 
+def begun(sites: ClosedSites) -> Mapping[date, Begun]:
+    """What readers know of open days."""
+    days = TimeRange.of_days(sites.calendar, sites.first, sites.last)
+    return load_closed_figures(sites.world.engine, sites.site_id, [days]).begun
+
+
 def test_a_large_open_day_is_condensed_until_the_watermark_and_closed_when_it_is_over(make_sites: Any) -> None:
     day = date(2026, 4, 5)
     sites: ClosedSites = make_sites("Australia/Lord_Howe", day, day, limits=OPEN_LIMITS)
@@ -376,13 +384,15 @@ def test_a_crash_at_any_step_leaves_an_open_day_on_the_version_before(make_sites
     assert left == [(open_rows(sites)[day].version,)]
 
 
-def test_figures_that_were_deleted_meanwhile_do_not_come_back(make_sites: Any) -> None:
+@pytest.mark.parametrize("is_first", [True, False], ids=["the first time", "later"])
+def test_figures_that_were_deleted_meanwhile_do_not_come_back(make_sites: Any, is_first: bool) -> None:
     day = date(2026, 3, 8)
     sites: ClosedSites = make_sites("America/New_York", day, day, limits=OPEN_LIMITS)
     start_ms = sites.calendar.start_ms(day)
     sites.store([event(time_ms=start_ms + number * MINUTE_MS, visitor_id=number % 3) for number in range(60)])
-    sites.complete_until_ms(start_ms + 10 * MINUTE_MS)
-    sites.close()
+    if not is_first:
+        sites.complete_until_ms(start_ms + 10 * MINUTE_MS)
+        sites.close()
 
     def delete(step: str) -> None:
         if step.endswith("open daily"):
@@ -393,3 +403,40 @@ def test_figures_that_were_deleted_meanwhile_do_not_come_back(make_sites: Any) -
     sites.complete_until_ms(start_ms + 20 * MINUTE_MS)
     sites.close()
     assert not open_rows(sites)
+    # The next one is made as if there had been none.
+    sites.interrupt = lambda step: None
+    sites.world.clock.advance(3_600)
+    sites.complete_until_ms(start_ms + 25 * MINUTE_MS)
+    sites.close()
+    assert open_rows(sites)[day].cut_ms == start_ms + 25 * MINUTE_MS
+
+
+def test_a_first_version_that_was_not_finished_is_nothing_to_readers(make_sites: Any) -> None:
+    day = date(2026, 3, 8)
+    sites: ClosedSites = make_sites("America/New_York", day, day, limits=OPEN_LIMITS)
+    start_ms = sites.calendar.start_ms(day)
+    events = [event(time_ms=start_ms + number * MINUTE_MS, visitor_id=number % 3) for number in range(60)]
+    sites.store(events)
+
+    def crash(step: str) -> None:
+        if step.endswith("open daily"):
+            raise KeyboardInterrupt
+
+    sites.interrupt = crash
+    sites.complete_until_ms(start_ms + 20 * MINUTE_MS)
+    with pytest.raises(KeyboardInterrupt):
+        sites.close()
+    assert begun(sites) == {}
+    sites.interrupt = lambda step: None
+    sites.world.clock.advance(3_600)
+    sites.close()
+    assert begun(sites)[day].cut_ms == start_ms + 20 * MINUTE_MS
+    # Left over by a crash and never finished: it goes once the day is closed.
+    with writing(sites.world.engine) as session:
+        forget_open(session, sites.site_id)
+        begin_open(session, sites.site_id, day)
+    sites.complete_until(day + DAY)
+    sites.close()
+    sites.close()
+    assert not open_rows(sites)
+    assert_closed(sites, events)
