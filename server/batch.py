@@ -10,12 +10,21 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Sequence
+from array import array
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from core_ext.native import EVENTS_COLUMNS, LEDGER_COLUMNS, SegmentError, encode_ledger, encode_segment
+from core_ext.native import (
+    EVENTS_COLUMNS,
+    LEDGER_COLUMNS,
+    OUTCOME_LABELS,
+    SegmentError,
+    encode_ledger,
+    encode_segment,
+)
 from rust_ext import SegmentScan, scan_segment
 from server.clickhouse_tcp import Target
 from server.migrate import SchemaForm
@@ -25,9 +34,14 @@ OPEN_SUFFIX = ".open"
 SEALED_SUFFIX = ".seg"
 ACCEPTED = 0
 """The outcome code of a hit that is a row."""
+BLOCKED = next(code for code, label in OUTCOME_LABELS.items() if label == "blocked")
+"""The outcome code of a hit whose site must have none; also what a purge of the quarantine makes of them."""
 
 _PEEK = struct.Struct("<12xI16xq")
 """Shard and creation time in the segment header: rust_ext/ingest/src/segment.rs."""
+_HIT_KIND = 1
+_SITE_AND_TIME = struct.Struct("<Iq")
+"""Of a record, behind its first four bytes: rust_ext/ingest/src/record.rs."""
 LedgerEntry = tuple[int, int, int, int, int]
 """(site_id, hour in seconds, outcome code, bot_reasons, count)"""
 
@@ -122,8 +136,11 @@ def peek(path: Path) -> tuple[int, int]:
     return (int(shard), int(created_at_ms))
 
 
-def prepare(path: Path) -> Batch:
-    """Scan and encode the segment at `path`. Raises `UnreadableSegment`, or OSError when the file cannot be read."""
+def prepare(path: Path, destroyed_sites: Collection[int] = ()) -> Batch:
+    """Scan and encode the segment at `path`. Raises `UnreadableSegment`, or OSError when the file cannot be read.
+
+    Hits of `destroyed_sites` become no rows: they are counted as those of a blocked site.
+    """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
@@ -133,22 +150,36 @@ def prepare(path: Path) -> Batch:
             if scan.header is None:
                 raise UnreadableSegment(scan.header_error or "no segment header", scan.lost_records)
             if scan.header_error is None:
-                return _encode(path, data, size, scan)
+                return _encode(path, data, size, scan, destroyed_sites)
             # One byte of the header is damaged and the scan knows which: encode from a mended copy.
-            return _encode(path, scan.header + data[len(scan.header) :], size, scan)
+            return _encode(path, scan.header + data[len(scan.header) :], size, scan, destroyed_sites)
 
 
-def _encode(path: Path, data: mmap.mmap | bytes, size: int, scan: SegmentScan) -> Batch:
+def _is_hit_of(data: mmap.mmap | bytes, offset: int, site_ids: Collection[int]) -> bool:
+    """Whether the record whose payload is there is a hit of one of these sites: rust_ext/ingest/src/record.rs."""
+    return data[offset] == _HIT_KIND and int.from_bytes(data[offset + 4 : offset + 8], "little") in site_ids
+
+
+def _encode(
+    path: Path, data: mmap.mmap | bytes, size: int, scan: SegmentScan, destroyed_sites: Collection[int]
+) -> Batch:
     assert scan.segment_id is not None, "only segments with a header come here"
+    offsets, lengths, skipped = scan.offsets, scan.lengths, Counter[tuple[int, int]]()
+    if destroyed_sites:
+        offsets, lengths, skipped = _without_hits(data, scan, destroyed_sites)
     try:
-        events = encode_segment(data, scan.offsets, scan.lengths, batch_id=scan.segment_id)
+        events = encode_segment(data, offsets, lengths, batch_id=scan.segment_id)
     except SegmentError as error:
         raise UnreadableSegment(str(error), scan.records + scan.lost_records) from error
     entries = tuple(events.ledger)
+    if skipped:
+        counts = Counter({entry[:4]: entry[4] for entry in entries})
+        counts.update({(site_id, hour_s, BLOCKED, 0): count for (site_id, hour_s), count in skipped.items()})
+        entries = tuple(sorted((*of, count) for of, count in counts.items()))
     damage = [(int(start), int(end)) for start, end in scan.damaged_ranges]
     for position, _fault in events.bad_records:
-        start = _u32(scan.offsets, position)
-        damage.append((start, start + _u32(scan.lengths, position)))
+        start = _u32(offsets, position)
+        damage.append((start, start + _u32(lengths, position)))
     if scan.torn_tail_bytes and path.suffix != OPEN_SUFFIX:
         damage.append((size - scan.torn_tail_bytes, size))
     bad_records = len(events.bad_records)
@@ -164,6 +195,21 @@ def _encode(path: Path, data: mmap.mmap | bytes, size: int, scan: SegmentScan) -
         events=events,
         ledger=encode_ledger(entries, batch_id=scan.segment_id, batch_time_s=scan.created_at_ms // 1000),
     )
+
+
+def _without_hits(
+    data: mmap.mmap | bytes, scan: SegmentScan, site_ids: Collection[int]
+) -> tuple[bytes, bytes, Counter[tuple[int, int]]]:
+    """Offsets and lengths of the records that are no hits of these sites, and how many are, by (site, hour in s)."""
+    offsets, lengths, skipped = array("I"), array("I"), Counter[tuple[int, int]]()
+    for offset, length in zip(array("I", scan.offsets), array("I", scan.lengths), strict=True):
+        if _is_hit_of(data, offset, site_ids):
+            site_id, time_ms = _SITE_AND_TIME.unpack_from(data, offset + 4)
+            skipped[site_id, time_ms // 3_600_000 * 3_600] += 1
+        else:
+            offsets.append(offset)
+            lengths.append(length)
+    return offsets.tobytes(), lengths.tobytes(), skipped
 
 
 def _count(entry: LedgerEntry) -> int:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from server.app_database import open_app_database
+from server.app_database import migrate_app_database, open_app_database
 from server.audit import NO_SITE, AuditReport, audit
 from server.config import Settings, load_settings
 from server.migrate import pending
 from server.quarantine import Quarantine
 from server.queries import run_query
 from server.segment_replay import drain_spool, replay_files, replay_quarantine
-from server.sites import find_site
+from server.sites import destroyed_sites, find_site
 from server.spool import inspect
 from server.store import Store, open_store
 
@@ -172,15 +173,25 @@ def _replay(settings: Settings, store: Store, segments: tuple[Path, ...], quaran
             click.echo(f"{flusher.last_failure.label}: {flusher.last_failure.message}")
         return flusher.pending() + counters.quarantined_segments
     left = 0
-    results = list(replay_files(segments, store.make_sink, even_if_old=even_if_old))
+    how: dict[str, Any] = {"even_if_old": even_if_old, "destroyed_sites": _destroyed_sites(settings)}
+    results = list(replay_files(segments, store.make_sink, **how))
     if quarantined:
-        results += replay_quarantine(quarantine, store.make_sink, even_if_old=even_if_old)
+        results += replay_quarantine(quarantine, store.make_sink, **how)
     for result in results:
         left += bool(result.problem)
         done = "was stored already" if result.found else "stored"
         click.echo(f"{result.path.stem} {result.records} records: {result.problem or done}")
     click.echo(f"{len(results) - left} segments stored, {left} left")
     return left
+
+
+def _destroyed_sites(settings: Settings) -> frozenset[int]:
+    engine = open_app_database(settings)
+    try:
+        migrate_app_database(settings, engine)
+        return destroyed_sites(engine)
+    finally:
+        engine.dispose()
 
 
 def _site_id(settings: Settings, site: str) -> int:

@@ -1,13 +1,14 @@
 """Sending segments again by hand: what an operator does after mending the reason that set them aside.
 
 A replay asks the store first, like every repetition, so it never doubles. Segments older than the batch id's life in
-the tables cannot be asked for; they are sent only when the operator says so.
+the tables cannot be asked for; they are sent only when the operator says so. Hits of sites that have been destroyed
+since are not stored again; they are counted as those of a blocked site.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,20 +34,24 @@ class Replayed:
     problem: str
 
 
-def replay_files(paths: Iterable[Path], make_sink: MakeSink, *, even_if_old: bool = False) -> Iterator[Replayed]:
+def replay_files(
+    paths: Iterable[Path], make_sink: MakeSink, *, even_if_old: bool = False, destroyed_sites: Collection[int] = ()
+) -> Iterator[Replayed]:
     """Send these segments. They stay where they are."""
     sinks: dict[int, Sink] = {}
     try:
         for path in paths:
-            yield _replay(path, make_sink, sinks, even_if_old)
+            yield _replay(path, make_sink, sinks, even_if_old, destroyed_sites)
     finally:
         for sink in sinks.values():
             sink.close()
 
 
-def _replay(path: Path, make_sink: MakeSink, sinks: dict[int, Sink], even_if_old: bool) -> Replayed:
+def _replay(
+    path: Path, make_sink: MakeSink, sinks: dict[int, Sink], even_if_old: bool, destroyed_sites: Collection[int]
+) -> Replayed:
     try:
-        batch = prepare(path)
+        batch = prepare(path, destroyed_sites)
     except (OSError, UnreadableSegment) as error:
         return Replayed(path, 0, False, str(error))
     if not even_if_old and time.time() - batch.created_at_ms / 1000 > REPLAY_MAX_AGE_S:
@@ -60,10 +65,12 @@ def _replay(path: Path, make_sink: MakeSink, sinks: dict[int, Sink], even_if_old
     return Replayed(path, batch.records, stored.found, "")
 
 
-def replay_quarantine(quarantine: Quarantine, make_sink: MakeSink, *, even_if_old: bool = False) -> Iterator[Replayed]:
+def replay_quarantine(
+    quarantine: Quarantine, make_sink: MakeSink, *, even_if_old: bool = False, destroyed_sites: Collection[int] = ()
+) -> Iterator[Replayed]:
     """Send every quarantined segment; those that are stored leave the quarantine."""
     segments = {entry.path: entry for entry in quarantine.entries() if entry.is_segment}
-    for replayed in replay_files(segments, make_sink, even_if_old=even_if_old):
+    for replayed in replay_files(segments, make_sink, even_if_old=even_if_old, destroyed_sites=destroyed_sites):
         if not replayed.problem:
             quarantine.release(segments[replayed.path])
         yield replayed

@@ -107,6 +107,12 @@ def deleted_sites_of_accounts(engine: Engine, account_ids: Collection[int]) -> l
         return list(session.execute(select(Site).where(theirs).order_by(Site.domain)).scalars())
 
 
+def destroyed_sites(engine: Engine) -> frozenset[int]:
+    """The numbers of sites of which nothing may be stored any more."""
+    with reading(engine) as session:
+        return frozenset(session.execute(select(Site.site_id).where(Site.state == "destroyed")).scalars())
+
+
 def find_site(engine: Engine, domain: str) -> Site | None:
     """The site of this domain."""
     with reading(engine) as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,8 +13,10 @@ from server.audit import AuditReport, audit
 from server.batch import prepare, targets
 from server.clickhouse_tcp import BlockConnection
 from server.clickhouse_url import ClickHouseAddress
+from server.destruction import RowsOfSite
 from server.migrate import SchemaForm, migrate
 from server.quarantine import Quarantine
+from server.quarantine_purge import purge
 from server.segment_replay import drain_spool, replay_files, replay_quarantine
 from server.sink import Sink
 from server.spool import take_folder
@@ -173,9 +176,61 @@ def test_a_replayed_quarantine_is_empty_and_its_hits_are_stored(books: Books) ->
     assert report.stored == 10
 
 
-def test_an_old_segment_is_replayed_only_when_told_to(books: Books) -> None:
-    import time
+@pytest.mark.parametrize("was_stored", [False, True])
+def test_hits_of_a_destroyed_site_are_not_stored_again(books: Books, was_stored: bool) -> None:
+    refused = write_segment(books.spool / "a", 10, 4)
+    if was_stored:
+        # Before the site was destroyed, which left its count and took its rows.
+        books.store(refused)
+        RowsOfSite(books.connection, FORM, 2, int(time.time()) + 60, 1, lambda *_: None).destroy(lambda: None)
+    books.quarantine.keep_segment(refused.path, reason="x", error="y", records=14)
+    books.remove(refused)
+    for _ in range(2):
+        (result,) = replay_files([refused_in(books)], books.make_sink, destroyed_sites={2})
+        assert (result.records, result.problem) == (14, "")
+    (result,) = replay_quarantine(books.quarantine, books.make_sink, destroyed_sites={2})
+    assert (result.found, result.problem) == (True, "")
+    report = books.audit(expected=14)
+    assert report.ok, report.problems
+    assert report.stored == 5
+    sites = books.connection.select("SELECT DISTINCT site_id FROM events")
+    assert [int(site_id) for (site_id,) in sites] == [1]
+    if not was_stored:
+        assert report.by_outcome == {"accepted": 5, "bot": 4, "blocked": 5}
 
+
+def test_a_segment_of_destroyed_sites_alone_is_counted_and_leaves_the_quarantine(books: Books) -> None:
+    refused = write_segment(books.spool / "a", 10, 0)
+    books.quarantine.keep_segment(refused.path, reason="x", error="y", records=10)
+    books.remove(refused)
+    (result,) = replay_quarantine(books.quarantine, books.make_sink, destroyed_sites={1, 2})
+    assert result.problem == ""
+    report = books.audit(expected=10)
+    assert report.ok, report.problems
+    assert (report.stored, report.by_outcome) == (0, {"blocked": 10})
+
+
+def test_a_purged_segment_is_replayed_as_one_of_the_sites_that_are_left(books: Books) -> None:
+    refused = write_segment(books.spool / "a", 10, 4)
+    books.quarantine.keep_segment(refused.path, reason="x", error="y", records=14)
+    books.remove(refused)
+    assert purge(books.quarantine, {2}) == 1
+    report = books.audit(expected=14)
+    assert report.ok, report.problems
+    assert report.in_quarantine == 14
+    (result,) = replay_quarantine(books.quarantine, books.make_sink)
+    assert (result.records, result.problem) == (14, "")
+    report = books.audit(expected=14)
+    assert report.ok, report.problems
+    assert (report.stored, report.by_outcome) == (5, {"accepted": 5, "bot": 4, "blocked": 5})
+
+
+def refused_in(books: Books) -> Path:
+    (entry,) = books.quarantine.entries()
+    return entry.path
+
+
+def test_an_old_segment_is_replayed_only_when_told_to(books: Books) -> None:
     old = write_segment(books.spool / "a", 5, 0, created_at_ms=int(time.time() * 1000) - 8 * 24 * 3_600_000)
     (refused,) = replay_files([old.path], books.make_sink)
     assert "older than 7 days" in refused.problem
