@@ -19,6 +19,7 @@ from jobs.closing_open import condense_open_days
 from jobs.context import JobContext
 from jobs.late_rows import LOOK_BACK_MS, changed_days, late_hours, sweep_since_ms
 from server.app_database import minimum_watermark, reading, writing
+from server.backups.register import is_backup_running
 from server.clock import HOUR_MS, MINUTE_MS
 from server.closed_days import EPOCH, closing_ms_of, mark_dirty
 from server.models import ClosedDay, OpenDay
@@ -97,7 +98,7 @@ def _mark_changed(context: JobContext, connection: ClosingConnection, until_ms: 
 
 
 def delete_leftovers(context: JobContext, store: ClosingStore) -> int:
-    """Delete the versions that no day names, unless they are young; returns how many."""
+    """Delete the versions that no day names, unless they are young or a backup is being made; returns how many."""
     before_ms = context.now_ms() - LEFTOVER_AGE_MS
     found: dict[tuple[int, date], list[int]] = defaultdict(list)
     rows = run_query(store.connection, "closing_leftovers", most=LEFTOVERS_AT_ONCE)
@@ -105,6 +106,9 @@ def delete_leftovers(context: JobContext, store: ClosingStore) -> int:
     if not days:
         return 0
     with reading(context.services.engine) as session:
+        # The copy of the app database names versions that may no longer be named here.
+        if is_backup_running(session, context.now_ms()):
+            return 0
         current = _current(session, {site_id for site_id, _ in days})
         of_open = _of_open_days(session)
         has_open = session.execute(select(OpenDay.site_id).limit(1)).first() is not None

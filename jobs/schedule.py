@@ -6,7 +6,7 @@ all begin at once.
 
 from __future__ import annotations
 
-from jobs import audit, closing, destruction, reconciliation, salts, tidy
+from jobs import audit, backup, closing, destruction, reconciliation, salts, tidy
 from jobs.job import CatchUp, Job
 
 JOBS: tuple[Job, ...] = (
@@ -55,6 +55,15 @@ JOBS: tuple[Job, ...] = (
         monitor="footfall-destruction",
         catch_up=CatchUp.LATEST,
         late_after_s=1800,
+    ),
+    Job(
+        name="backup",
+        schedule="29 2 * * *",
+        function=backup.run,
+        deadline_s=6 * 3600,
+        monitor="footfall-backup",
+        catch_up=CatchUp.LATEST,
+        late_after_s=3600,
     ),
     Job(
         name="tidy",

@@ -115,18 +115,23 @@ def _begin_sqlite(connection: Connection) -> None:
 def migrate_app_database(settings: Settings, engine: Engine) -> str:
     """Bring the tables to the newest migration and return its id. Safe from many processes at once."""
     newest = newest_migration()
-    with _migration_lock(settings, engine) as connection:
+    with migrating(settings, engine) as connection:
         if _applied_migration(connection) != newest:
-            # Imported here: a start that has nothing to migrate need not wait for it.
-            from alembic import command
-            from alembic.config import Config
-
-            config = Config()
-            config.set_main_option("script_location", str(MIGRATIONS_DIR))
-            config.set_main_option("path_separator", "os")
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade_to(connection, "head")
     return newest
+
+
+def upgrade_to(connection: Connection, migration: str) -> None:
+    """Apply migrations up to this one; part of the transaction of `migrating`."""
+    # Imported here: a start that has nothing to migrate need not wait for it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, migration)
 
 
 def newest_migration() -> str:
@@ -141,7 +146,7 @@ def _applied_migration(connection: Connection) -> str | None:
 
 
 @contextmanager
-def _migration_lock(settings: Settings, engine: Engine) -> Iterator[Connection]:
+def migrating(settings: Settings, engine: Engine) -> Iterator[Connection]:
     """A connection in a transaction that no other migration runs beside."""
     if engine.dialect.name == "sqlite":
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -25,6 +25,7 @@ LAZY_COMMANDS = {
     "spool": ("server.cli_store", "spool_group"),
     "replay": ("server.cli_replay", "replay_command"),
     "users": ("server.cli_users", "users_group"),
+    "backup": ("server.cli_backup", "backup_group"),
     "demo": ("jobs.demo", "demo_command"),
     "rebuild": ("jobs.rebuild", "rebuild_command"),
     "jobs": ("jobs.commands", "jobs_group"),

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from clickhouse_driver.protocol import ClientPacketTypes, ServerPacketTypes
 from clickhouse_driver.varint import write_varint
 from clickhouse_driver.writer import write_binary_str
 
+from server.block_frames import FrameDamaged, FrameReader
 from server.clickhouse_url import ClickHouseAddress
 from server.retry import SchemaMismatch
 
@@ -55,7 +56,7 @@ class Target:
     @property
     def insert_statement(self) -> str:
         """The INSERT that announces a block."""
-        return f"INSERT INTO {self.table} ({', '.join(name for name, _ in self.columns)}) VALUES"
+        return f"INSERT INTO {self.table} ({', '.join(quoted(name) for name, _ in self.columns)}) VALUES"
 
     def check(self, sample: Sequence[tuple[str, str]]) -> None:
         """Compare with the sample block of the server. Raises `SchemaMismatch` naming the first differing column."""
@@ -72,6 +73,11 @@ class Target:
 def canonical_type(type_: str) -> str:
     """A ClickHouse type without the spaces that have no meaning in it."""
     return re.sub(r"\s*([=,()])\s*", r"\1", type_.strip())
+
+
+def quoted(name: str) -> str:
+    """A column's name as statements take it: those of nested columns have a dot."""
+    return f"`{name}`" if "." in name else name
 
 
 def driver_options(address: ClickHouseAddress) -> dict[str, Any]:
@@ -119,16 +125,30 @@ class BlockConnection:
 
         `while_waiting` is called once everything is sent, while the server works; it must not raise.
         """
+        self.insert_blocks(target, [parts], token=token, query_id=query_id, while_waiting=while_waiting)
+
+    def insert_blocks(
+        self,
+        target: Target,
+        blocks: Iterable[Sequence[Buffer]],
+        *,
+        token: str,
+        query_id: str,
+        while_waiting: Callable[[], None] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Store several blocks by one INSERT, which is atomic only where the server makes one part of them."""
         client = self._client
         try:
-            client.establish_connection(self._insert_settings(token))
+            client.establish_connection({**self._insert_settings(token), **(settings or {})})
             connection = client.connection
             connection.server_info.session_timezone = None
             connection.send_query(target.insert_statement, query_id=query_id)
             connection.send_external_tables(None)
             target.check(client.receive_sample_block().columns_with_types)
             self.may_have_sent = True
-            self._send_frames(parts)
+            for parts in blocks:
+                self._send_frames(parts)
             connection.send_data(RowOrientedBlock())
             connection.fout.flush()
             if while_waiting is not None:
@@ -181,6 +201,38 @@ class BlockConnection:
         """Rows of a query; `%(name)s` parameters are quoted by the driver."""
         rows: list[Row] = self._client.execute(query, dict(parameters or {}) or None, settings=settings or None)
         return rows
+
+    def select_blocks(
+        self, query: str, parameters: Mapping[str, Any], **settings: Any
+    ) -> Generator[list[bytes], None, int]:
+        """The answer as it comes over the wire: the compressed frames of each block that has rows, as `insert_blocks`
+        takes them. Nothing is decoded, and one block is held at a time.
+
+        Raises what the driver raises, and `FrameDamaged`. Ends by returning the number of rows.
+        """
+        client = self._client
+        rows = announced = given = 0
+        try:
+            client.establish_connection({**settings, "send_profile_events": 0})
+            connection = client.connection
+            connection.server_info.session_timezone = None
+            connection.block_in = FrameReader(connection)
+            connection.send_query(client.substitute_params(query, parameters, connection.context))
+            connection.send_external_tables(None)
+            while (packet := connection.receive_packet()).type != ServerPacketTypes.END_OF_STREAM:
+                if packet.type == ServerPacketTypes.EXCEPTION:
+                    raise packet.exception
+                if packet.type == ServerPacketTypes.PROFILE_INFO:
+                    rows, announced = packet.profile_info.rows, packet.profile_info.blocks
+                elif packet.type == ServerPacketTypes.DATA and not packet.block.is_bare:
+                    given += 1
+                    yield packet.block.frames
+            if given != announced:
+                raise FrameDamaged(f"ClickHouse announced {announced} blocks and sent {given}")
+            return rows
+        finally:
+            # The reader of frames is the connection's: the next call opens one that decodes.
+            client.disconnect()
 
     def insert_rows(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Store a few rows of Python values by `INSERT INTO … (…) VALUES`; for blocks of many see `insert_block`."""

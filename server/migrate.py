@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -120,8 +120,13 @@ def migrations(folder: Path = SCHEMA_FOLDER) -> list[Migration]:
     return [Migration(path.stem, path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.sql"))]
 
 
-def migrate(address: ClickHouseAddress, form: SchemaForm, folder: Path = SCHEMA_FOLDER) -> list[str]:
-    """Bring the store to the newest schema. Returns the names that were applied now."""
+def migrate(
+    address: ClickHouseAddress,
+    form: SchemaForm,
+    folder: Path = SCHEMA_FOLDER,
+    only: Collection[str] | None = None,
+) -> list[str]:
+    """Bring the store to the newest schema, or as far as the names in `only`. Returns what was applied now."""
     _create_database(address, form)
     connection = BlockConnection(address)
     try:
@@ -133,6 +138,8 @@ def migrate(address: ClickHouseAddress, form: SchemaForm, folder: Path = SCHEMA_
         done = {str(name): str(checksum) for name, checksum in connection.select(_DONE)}
         applied = []
         for migration in migrations(folder):
+            if only is not None and migration.name not in only:
+                continue
             if migration.name in done:
                 if done[migration.name] != migration.checksum:
                     raise MigrationChanged(f"{migration.name}.sql was edited after it had been applied")

@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.config.accounts import AccountSettings, Env
+from server.config.backup import BackupSettings
 from server.config.batch import BatchFileSettings, BatchSettings, Durability
 from server.config.billing import BillingSettings, Interval, PlanLimits
 from server.config.front import HIT_ENDPOINTS, LISTEN_BACKLOG, NO_PROXIES, FrontSettings
@@ -44,6 +45,7 @@ class Settings(
     AccountSettings,
     BillingSettings,
     ImportSettings,
+    BackupSettings,
     MessageSettings,
     BaseSettings,
 ):
@@ -59,6 +61,7 @@ class Settings(
         "accounts",
         "billing",
         "imports",
+        "backup",
         "mail",
         "alerts",
         "monitoring",

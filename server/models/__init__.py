@@ -15,6 +15,7 @@ from server.models.accounts import (
     Membership,
     Scope,
 )
+from server.models.backups import Backup
 from server.models.base import Base
 from server.models.billing import PlanChange, StripeEvent, Subscription
 from server.models.deletion import DeletionRequest, Destruction
@@ -44,6 +45,7 @@ __all__ = [
     "Announcement",
     "ApiKey",
     "AuditEntry",
+    "Backup",
     "Base",
     "BatchClaim",
     "BillingProfile",

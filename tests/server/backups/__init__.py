@@ -1,0 +1,1 @@
+"""Backups: formats, places, the two stores, and the commands."""
