@@ -6,7 +6,18 @@ all begin at once.
 
 from __future__ import annotations
 
-from jobs import audit, backup, closing, destruction, reconciliation, salts, tidy
+from jobs import (
+    audit,
+    backup,
+    closing,
+    destruction,
+    reconciliation,
+    reports,
+    salts,
+    staff_mail,
+    tidy,
+    traffic_alerts,
+)
 from jobs.job import CatchUp, Job
 
 JOBS: tuple[Job, ...] = (
@@ -71,6 +82,36 @@ JOBS: tuple[Job, ...] = (
         function=tidy.run,
         deadline_s=1800,
         monitor="footfall-tidy",
+        catch_up=CatchUp.LATEST,
+        late_after_s=3600,
+    ),
+    Job(
+        # After closing: the mornings of all zones begin at quarters of an hour.
+        name="reports",
+        schedule="12,27,42,57 * * * *",
+        function=reports.run,
+        deadline_s=840,
+        monitor="footfall-reports",
+        catch_up=CatchUp.LATEST,
+        late_after_s=600,
+        shards=4,
+    ),
+    Job(
+        name="traffic_alerts",
+        schedule="4-59/5 * * * *",
+        function=traffic_alerts.run,
+        deadline_s=240,
+        monitor="footfall-traffic-alerts",
+        catch_up=CatchUp.LATEST,
+        late_after_s=240,
+    ),
+    Job(
+        # An hour and more after the day: segments that waited through the night are stored by then.
+        name="staff_mail",
+        schedule="47 5 * * *",
+        function=staff_mail.run,
+        deadline_s=600,
+        monitor="footfall-staff-mail",
         catch_up=CatchUp.LATEST,
         late_after_s=3600,
     ),

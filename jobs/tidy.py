@@ -27,8 +27,12 @@ from server.models import (
     LoginSession,
     Mail,
     OneTimeToken,
+    ReportSend,
+    ReportSubscription,
+    StaffReport,
     StripeEvent,
 )
+from server.reports.unsubscribing import AGREEMENT_LIFE_MS
 
 STEP_ROWS = 500
 
@@ -46,6 +50,9 @@ ALERT_DAYS = 100
 
 # A mail's text is gone once it is sent; what is left says to whom and when.
 MAIL_DAYS = 30
+
+# A monthly report is looked for until the next one is due; staff's are not looked for after a day.
+REPORT_DAYS = 100
 
 # Stripe can send an event again for 30 days after it was made.
 STRIPE_EVENT_DAYS = 90
@@ -96,6 +103,18 @@ LEFTOVERS = (
             (StripeEvent.received_at_ms < now_ms - STRIPE_EVENT_DAYS * DAY_MS) & (StripeEvent.state != "queued")
         ),
     ),
+    Leftover(
+        (ReportSubscription.report_subscription_id,),
+        lambda settings, now_ms: (
+            ReportSubscription.confirmed_at_ms.is_(None)
+            & (ReportSubscription.created_at_ms <= now_ms - AGREEMENT_LIFE_MS)
+        ),
+    ),
+    Leftover(
+        (ReportSend.report_subscription_id, ReportSend.first_day),
+        lambda settings, now_ms: ReportSend.at_ms < now_ms - REPORT_DAYS * DAY_MS,
+    ),
+    Leftover((StaffReport.day,), lambda settings, now_ms: StaffReport.at_ms < now_ms - REPORT_DAYS * DAY_MS),
     Leftover((Alert.alert_id,), lambda settings, now_ms: Alert.last_at_ms < now_ms - ALERT_DAYS * DAY_MS),
 )
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import date
 from urllib.parse import urlsplit
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,7 @@ from server.accounts.audit_log import Action, write_entry
 from server.accounts.errors import FormError, NotThere
 from server.app_database import bump_version, writing
 from server.clock import DAY_MS, now_ms
-from server.models import Site
+from server.models import ReportSubscription, Site
 from server.site_zones import change_zone
 from server.sites import GONE_STATES, SiteError, checked_domain, checked_timezone
 
@@ -86,6 +86,9 @@ def change_timezone(engine: Engine, site_id: int, timezone: str, actor: int | No
         raise FormError("timezone", str(refused)) from None
     with changing(engine, site_id) as (session, site):
         first = change_zone(session, site, timezone, now_ms())
+        # The job of reports looks again when the next one falls due.
+        theirs = ReportSubscription.site_id == site_id
+        session.execute(update(ReportSubscription).where(theirs).values(next_due_at_ms=0))
         log(session, site, Action.SITE_TIMEZONE, actor, timezone=timezone, first_day=str(first or ""))
     return first
 

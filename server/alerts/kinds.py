@@ -17,3 +17,4 @@ class AlertKind(StrEnum):
     CONSERVATION_GAP = "conservation_gap"
     BILLING = "billing"
     DESTRUCTION_LATE = "destruction_late"
+    REPORT_PARTIAL = "report_partial"

@@ -109,17 +109,19 @@ class Mailer:
         template: str,
         *,
         headers: Mapping[str, str] | None = None,
+        images: Mapping[str, bytes] | None = None,
         **context: object,
     ) -> int:
         """Queue a mail to one address in the caller's transaction; its number. It is sent after the commit.
 
-        `headers`: further ones, such as List-Unsubscribe. Raises ValueError for what is no mail address,
-        `UnknownTemplate`, `ContextMismatch`, `LinkRefused`, `HeaderRefused`; then nothing is queued.
+        `headers`: further ones, such as List-Unsubscribe. `images`: PNGs by the content id that the template shows.
+        Raises ValueError for what is no mail address, `UnknownTemplate`, `ContextMismatch`, `LinkRefused`,
+        `HeaderRefused`; then nothing is queued.
         """
         checked_address(to_address)
         now_ms = self._tasks.now_ms()
         rendered = render(template, context, self._settings.snippet_base, now_ms)
-        body = new_body(rendered, headers or {}, self._settings.default_from_email)
+        body = new_body(rendered, headers or {}, self._settings.default_from_email, images)
         mail = Mail(to_address=to_address, template=template, subject=rendered.subject, created_at_ms=now_ms)
         session.add(mail)
         session.flush()

@@ -8,6 +8,7 @@ Invariants:
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import secrets
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from email.headerregistry import Address
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from email.policy import SMTP
 from email.utils import parseaddr
 
@@ -46,6 +47,8 @@ class Body:
     text: str
     html: str
     headers: dict[str, str] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+    """PNGs in base64, by the content id that the HTML names after `cid:`."""
 
     def to_json(self) -> bytes:
         """For sealing."""
@@ -57,14 +60,17 @@ class Body:
         return cls(**orjson.loads(content))
 
 
-def new_body(rendered: Rendered, headers: Mapping[str, str], from_email: str) -> Body:
-    """A body with a Message-ID of its own. Raises `HeaderRefused`."""
+def new_body(
+    rendered: Rendered, headers: Mapping[str, str], from_email: str, images: Mapping[str, bytes] | None = None
+) -> Body:
+    """A body with a Message-ID of its own. `images`: PNGs by content id. Raises `HeaderRefused`."""
     domain = parseaddr(from_email)[1].rpartition("@")[2]
     return Body(
         message_id=f"<{secrets.token_hex(16)}@{domain}>",
         text=rendered.text,
         html=rendered.html,
         headers=checked_headers(headers),
+        images={name: base64.b64encode(png).decode() for name, png in (images or {}).items()},
     )
 
 
@@ -77,7 +83,7 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def build(body: Body, *, subject: str, to_address: str, from_email: str, created_at_ms: int) -> EmailMessage:
-    """The message: text and HTML as alternatives."""
+    """The message: text and HTML as alternatives, the images beside the HTML (RFC 2387)."""
     name, address = parseaddr(from_email)
     message = EmailMessage(policy=SMTP)
     message["From"] = Address(display_name=name, addr_spec=address)
@@ -93,5 +99,16 @@ def build(body: Body, *, subject: str, to_address: str, from_email: str, created
     # Readable on the way everywhere, without 8BITMIME and without lines that are too long.
     message.set_content(body.text, cte="quoted-printable")
     message.add_alternative(body.html, subtype="html", cte="quoted-printable")
-    message.set_boundary("=_" + hashlib.sha256(body.message_id.encode()).hexdigest()[:32])
+    message.set_boundary(_boundary(body, ""))
+    if body.images:
+        *_, html = message.iter_parts()
+        assert isinstance(html, MIMEPart)
+        for name, png in body.images.items():
+            # Inline, and without a file name: programs that list attachments do not list it.
+            html.add_related(base64.b64decode(png), "image", "png", cid=f"<{name}>", disposition="inline")
+        html.set_boundary(_boundary(body, "images"))
     return message
+
+
+def _boundary(body: Body, what: str) -> str:
+    return "=_" + hashlib.sha256(f"{body.message_id}{what}".encode()).hexdigest()[:32]

@@ -5,7 +5,7 @@ templates; in HTML everything is escaped. What a mail needs is in `TEMPLATES`, a
 
 Invariants:
 - no value can add a header or a line: control characters and those that turn the reading direction become spaces;
-- a name that somebody chose cannot be a link: nobody sends a link of his own through our mails;
+- a name that somebody chose, and any text in a list, is no link: nobody sends a link of his own through our mails;
 - a link leads to http or https.
 """
 
@@ -38,6 +38,13 @@ TEMPLATES: Mapping[str, frozenset[str]] = {
         "account_deletion": "name account_name what sentence deletion_link",
         "account_destroyed": "name account_name sentence",
         "payment_failed": "name account_name plan until billing_link",
+        "site_report": (
+            "site_name period is_partial visitors figures pages sources vitals days chart_text why "
+            "dashboard_link footer_label footer_link"
+        ),
+        "confirm_reports": "inviter account_name site_name kinds link expires_in",
+        "traffic_alert": "site_name headline explanation at_ms dashboard_link footer_label footer_link",
+        "staff_report": "day figures drops failures admin_link",
         "new_login": "name at_ms device country sessions_link reset_link",
         "password_changed": "name login_link reset_link",
         "two_factor_changed": "name state reset_link",
@@ -54,7 +61,8 @@ MAX_VALUE_CHARS = 300
 
 # The only value of several lines; it is ours.
 _MULTILINE = frozenset(("detail",))
-_NAMES = frozenset(("name", "inviter", "account_name", "site_name", "device"))
+_LISTED = "listed"
+_NAMES = frozenset(("name", "inviter", "account_name", "site_name", "device", _LISTED))
 
 # Control characters, line and paragraph separators, and marks that change the reading direction.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
@@ -114,6 +122,11 @@ def _time_text(at_ms: object) -> str:
 
 
 def _cleaned(name: str, value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _cleaned(str(key), each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        # Rows of a table: pages and sources are called what a visitor's browser said.
+        return [_cleaned(_LISTED, each) for each in value]
     if not isinstance(value, str):
         return value
     if name.endswith("link"):

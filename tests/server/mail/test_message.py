@@ -61,6 +61,33 @@ def test_text_and_html_are_alternatives_that_any_server_can_carry() -> None:
     assert max(map(len, content.split(b"\r\n"))) <= 998
 
 
+def test_images_stand_beside_the_html_and_are_no_attachments() -> None:
+    rendered = render("test", {}, "https://footfall.example", NOON_MS)
+    body = Body.from_json(
+        new_body(rendered, {}, FROM, {"chart@footfall": b"\x89PNG one", "b@footfall": b"two"}).to_json()
+    )
+    contents = {
+        build(body, subject="a", to_address="ann@example.com", from_email=FROM, created_at_ms=NOON_MS).as_bytes()
+        for _ in range(2)
+    }
+    assert len(contents) == 1, "the same bytes at every attempt"
+    message = email.message_from_bytes(contents.pop(), EmailMessage, policy=parsing_policy)
+    text, related = message.iter_parts()
+    assert (text.get_content_type(), related.get_content_type()) == ("text/plain", "multipart/related")
+    html, *images = related.iter_parts()
+    assert html.get_content_type() == "text/html"
+    assert [(each["Content-ID"], each.get_content()) for each in images] == [
+        ("<chart@footfall>", b"\x89PNG one"),
+        ("<b@footfall>", b"two"),
+    ]
+    assert {each.get_content_disposition() for each in images} == {"inline"}
+    assert message.get_body(("html",)) is not None, "the outbox shows it"
+
+
+def test_a_mail_that_was_queued_by_an_earlier_release_is_built() -> None:
+    assert Body.from_json(b'{"message_id":"<a@b>","text":"t","html":"h","headers":{}}').images == {}
+
+
 def test_every_mail_has_a_message_id_of_its_own() -> None:
     assert parsed("a")[0]["Message-ID"] != parsed("a")[0]["Message-ID"]
 
