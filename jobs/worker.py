@@ -90,6 +90,7 @@ class WorkerProcess(ChildProcess):
 
     def _begin(self) -> None:
         # Imported here: a worker whose database is away need not hold all this, and a start need not wait for it.
+        import jobs.started  # noqa: F401 - so that staff can start a job
         from jobs.runner import JobRunner
         from jobs.schedule import JOBS
         from server.cache import InvalidationPoller

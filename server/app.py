@@ -21,6 +21,7 @@ from server.metrics import REQUESTS
 from server.page_trace import trace_statements
 from server.pages import (
     account_deletion,
+    admin,
     assets,
     billing,
     built_assets,
@@ -33,10 +34,10 @@ from server.pages import (
     site_install,
     site_ownership,
     sites,
-    staff,
     team,
     tracker_script,
 )
+from server.pages.admin.bars import Bars
 from server.pages.page import Area, Field, PageHandler
 from server.stats_api.routes import stats_routes
 
@@ -128,7 +129,7 @@ def all_routes(app_context: AppContext, more_routes: Iterable[Any] = (), *, with
             team,
             account_deletion,
             billing,
-            staff,
+            admin,
             dashboard,
         ):
             routes += module.routes(app_context)
@@ -161,7 +162,7 @@ def make_application(
         template_path=str(TEMPLATES_DIR),
         autoescape="xhtml_escape",
         compiled_template_cache=True,
-        ui_modules={"Field": Field, "Area": Area},
+        ui_modules={"Field": Field, "Area": Area, "Bars": Bars},
         ui_methods={"asset_url": lambda _, name: assets.asset_url(name)},
         xsrf_cookies=True,
         cross_origin_protection=True,

@@ -27,6 +27,8 @@ from tornado.ioloop import IOLoop
 from tornado.web import Finish, HTTPError, MissingArgumentError, RequestHandler
 
 from server.accounts.access import Access, Caller
+from server.accounts.audit_log import STAND_IN
+from server.accounts.blocks import find_site_and_block
 from server.accounts.keys import key_hash
 from server.accounts.sessions import AccountPlace, Login, find_login
 from server.alerts import AlertKind
@@ -40,7 +42,7 @@ from server.mail import watch_mails
 from server.models import MemberRole, Site
 from server.page_trace import PAGE_TRACE, PageTrace
 from server.request_context import REQUEST_ID, new_request_id
-from server.sites import GONE_STATES, find_site
+from server.sites import GONE_STATES
 from server.snapshot import KeyHolder
 
 if TYPE_CHECKING:
@@ -99,12 +101,20 @@ class BaseHandler(RequestHandler):
     # What the account's plan has to contain, by method; other methods are there in every plan.
     plan_features: ClassVar[Mapping[str, Feature]] = MappingProxyType({})
 
+    # Whether staff who act as somebody may send this handler's forms. Closed unless it says otherwise: nobody takes
+    # over a password, a second factor, an address, a key, a team, or what is paid.
+    is_open_to_stand_ins: ClassVar[bool] = False
+
+    # Whether they may not even look.
+    is_hidden_from_stand_ins: ClassVar[bool] = False
+
     app_context: AppContext
 
     # Set in `prepare`, as far as the access asks for them.
     login: Login | None = None
     place: AccountPlace | None = None
     site: Site | None = None
+    site_block_reason: str = ""
     key_account_id: int | None = None
 
     CONTENT_SECURITY_POLICY: ClassVar[str] = (
@@ -117,6 +127,7 @@ class BaseHandler(RequestHandler):
         self.app_context = app_context
         self.request_id = new_request_id()
         REQUEST_ID.set(self.request_id)
+        STAND_IN.set(None)
         self.set_header("X-Request-Id", self.request_id)
         if app_context.settings.env is Env.DEVELOPMENT:
             PAGE_TRACE.set(PageTrace(mails=watch_mails()))
@@ -155,6 +166,7 @@ class BaseHandler(RequestHandler):
                 await self._admit_member(await self.need_login(), access)
             case Caller.STAFF:
                 self._admit_staff(await self.need_login())
+        self.refuse_stand_in()
         # Readers are asked once their site is known (`server.reader_handler`).
         if access.caller is not Caller.READER:
             await self.need_plan_features()
@@ -195,7 +207,17 @@ class BaseHandler(RequestHandler):
             self.login = await self.in_thread(
                 find_login, self.app_context.engine, self.app_context.settings, token, now_ms()
             )
+            if self.login is not None and self.login.acting is not None:
+                STAND_IN.set(self.login.acting.user_id)
         return self.login
+
+    def refuse_stand_in(self) -> None:
+        """Raises `HTTPError` 403 where staff who act as somebody may not go."""
+        if self.login is None or self.login.acting is None:
+            return
+        is_form = self.request.method not in ("GET", "HEAD")
+        if self.is_hidden_from_stand_ins or (is_form and not self.is_open_to_stand_ins):
+            raise HTTPError(403, "Nobody does this for somebody else: stop acting as this person first.")
 
     async def need_login(self) -> Login:
         """Who is signed in; pages of others lead to the login page, everything else gets 401."""
@@ -212,10 +234,12 @@ class BaseHandler(RequestHandler):
         if "account_id" in self.path_kwargs:
             account_id = int(self.path_kwargs["account_id"])
         elif "domain" in self.path_kwargs:
-            site = await self.in_thread(find_site, self.app_context.engine, self.path_kwargs["domain"])
+            site, reason = await self.in_thread(
+                find_site_and_block, self.app_context.engine, self.path_kwargs["domain"]
+            )
             gone = {"destroyed"} if self.shows_deleted_sites else GONE_STATES
             if site is not None and site.state not in gone:
-                self.site, account_id = site, site.account_id
+                self.site, self.site_block_reason, account_id = site, reason, site.account_id
         place = None if account_id is None else login.place(account_id)
         if place is None and account_id is not None and self.shows_deleted_accounts:
             place = login.leaving_place(account_id)
@@ -321,6 +345,7 @@ class BaseHandler(RequestHandler):
             "login": self.login,
             "place": self.place,
             "site": self.site,
+            "site_block_reason": self.site_block_reason,
             "request_id": self.request_id,
             "MemberRole": MemberRole,
             "time_text": time_text,

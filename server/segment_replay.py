@@ -14,7 +14,7 @@ from pathlib import Path
 
 from server.batch import UnreadableSegment, prepare
 from server.flusher import REPLAY_MAX_AGE_S, Flusher, NoSegments
-from server.quarantine import Quarantine
+from server.quarantine import Quarantine, Quarantined
 from server.retry import classify
 from server.sink import Sink
 
@@ -74,6 +74,21 @@ def replay_quarantine(
         if not replayed.problem:
             quarantine.release(segments[replayed.path])
         yield replayed
+
+
+def replay_kept(
+    quarantine: Quarantine,
+    entry: Quarantined,
+    make_sink: MakeSink,
+    *,
+    even_if_old: bool,
+    destroyed_sites: Collection[int],
+) -> Replayed:
+    """Send one quarantined segment; once it is stored it leaves the quarantine."""
+    (replayed,) = replay_files([entry.path], make_sink, even_if_old=even_if_old, destroyed_sites=destroyed_sites)
+    if not replayed.problem:
+        quarantine.release(entry)
+    return replayed
 
 
 def drain_spool(spool_root: Path, quarantine: Quarantine, make_sink: MakeSink) -> Flusher:

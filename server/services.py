@@ -11,8 +11,10 @@ from sqlalchemy import Engine
 
 import server.accounts.deletion
 import server.accounts.users
+import server.announcements
 import server.billing.subscriptions
 import server.imports.tasks
+import server.job_starts
 import server.site_deletion  # noqa: F401 - registers their tasks: whoever has services may carry out any
 from server.alerts import Alerts
 from server.app_database import open_app_database

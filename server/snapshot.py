@@ -29,6 +29,7 @@ import orjson
 from sqlalchemy import Engine, Select, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.accounts.blocks import blocked_site_ids
 from server.accounts.keys import note_key_uses
 from server.app_database import read_version, reading
 from server.clock import now_ms
@@ -37,6 +38,7 @@ from server.models import GONE_ACCOUNT_STATES, Account, ApiKey, Salt, Site
 from server.salts import is_kept, keep_salts
 from server.sealing import SealBroken, seal, unseal
 from server.site_zones import BEGINNING, Zones, all_zones, date_at, start_of
+from server.sites import GONE_STATES
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,7 @@ def read_source(engine: Engine) -> SnapshotSource:
         keys = session.execute(_living_keys()).scalars().all()
         salts = session.execute(select(Salt).order_by(Salt.date)).scalars().all()
         zones = all_zones(session)
+        blocked = blocked_site_ids(session)
         return SnapshotSource(
             version=version,
             sites=tuple(
@@ -107,7 +110,7 @@ def read_source(engine: Engine) -> SnapshotSource:
                     "account_id": site.account_id,
                     "timezone": site.timezone,
                     "zones": [(str(first), zone) for first, zone in zones.get(site.site_id, ())],
-                    "state": site.state,
+                    "state": "blocked" if site.site_id in blocked and site.state not in GONE_STATES else site.state,
                     "retention_class": site.retention_class,
                     "allowed_hostnames": site.allowed_hostnames,
                     "drop_bot_mask": site.drop_bot_mask,

@@ -7,6 +7,7 @@ people may see.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any
 
@@ -79,6 +80,27 @@ class Action(StrEnum):
     SUBSCRIPTION_KEPT = "subscription.kept"
     STAFF_CHANGED = "staff.changed"
     TEST_MAIL_SENT = "mail.test"
+    ACCOUNT_BLOCKED = "account.blocked"
+    ACCOUNT_UNBLOCKED = "account.unblocked"
+    SITE_BLOCKED = "site.blocked"
+    SITE_UNBLOCKED = "site.unblocked"
+    ANNOUNCEMENT_WRITTEN = "announcement.written"
+    ANNOUNCEMENT_TESTED = "announcement.tested"
+    ANNOUNCEMENT_STARTED = "announcement.started"
+    ANNOUNCEMENT_STOPPED = "announcement.stopped"
+    ANNOUNCEMENT_DELETED = "announcement.deleted"
+    STAND_IN_STARTED = "stand_in.started"
+    STAND_IN_STOPPED = "stand_in.stopped"
+    JOB_STARTED = "job.started"
+    TASK_RETRIED = "task.retried"
+    TASK_GIVEN_UP = "task.given_up"
+    QUARANTINE_REPLAYED = "quarantine.replayed"
+    FLAG_CHANGED = "flag.changed"
+    FLAG_REMOVED = "flag.removed"
+
+
+STAND_IN: ContextVar[int | None] = ContextVar("footfall_stand_in", default=None)
+"""The member of staff who acts as somebody in this context: every entry names them too."""
 
 
 def write_entry(
@@ -94,7 +116,13 @@ def write_entry(
     """Add an entry to the caller's transaction."""
     session.add(
         AuditEntry(
-            at_ms=now_ms, actor_user_id=actor, account_id=account_id, action=action, target=target[:300], detail=detail
+            at_ms=now_ms,
+            actor_user_id=actor,
+            stand_in_user_id=STAND_IN.get(),
+            account_id=account_id,
+            action=action,
+            target=target[:300],
+            detail=detail,
         )
     )
 

@@ -122,15 +122,20 @@ def approve(session: Session, services: Services, request_id: int, staff: int | 
     return request
 
 
-def refuse(session: Session, services: Services, request_id: int, staff: int, now_ms: int) -> DeletionRequest:
-    """Staff's no, before or after an approval: the account is what it was. Raises `NotThere` for one that is over."""
+def refuse(
+    session: Session, services: Services, request_id: int, staff: int, now_ms: int, reason: str = ""
+) -> DeletionRequest:
+    """Staff's no, before or after an approval: the account is what it was. Raises `NotThere` for one that is over.
+
+    The owners read the reason.
+    """
     request, account = _locked_request(session, request_id)
     request.refused_at_ms = now_ms
     _bring_back(session, request, account)
-    _log(session, Action.DELETION_REFUSED, account, staff, now_ms)
-    _tell_owners(
-        session, services, account, "is not deleted", "The people who run this server refused it. It counts as before."
-    )
+    detail = {"reason": reason} if reason else {}
+    _log(session, Action.DELETION_REFUSED, account, staff, now_ms, **detail)
+    why = f"The people who run this server refused it{f': {reason}' if reason else ''}. It counts as before."
+    _tell_owners(session, services, account, "is not deleted", why)
     return request
 
 
@@ -257,8 +262,8 @@ def _bring_back(session: Session, request: DeletionRequest, account: Account) ->
     bump_version(session)
 
 
-def _log(session: Session, action: Action, account: Account, actor: int | None, now_ms: int) -> None:
-    write_entry(session, action, now_ms, actor=actor, account_id=account.account_id, target=account.name)
+def _log(session: Session, action: Action, account: Account, actor: int | None, now_ms: int, **detail: str) -> None:
+    write_entry(session, action, now_ms, actor=actor, account_id=account.account_id, target=account.name, **detail)
 
 
 def _tell_owners(session: Session, services: Services, account: Account, what: str, sentence: str) -> None:

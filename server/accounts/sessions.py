@@ -1,7 +1,8 @@
 """Logins: a random token in a cookie, its hash in `login_sessions`.
 
 A login ends by logging out, by being revoked, `session_idle_days` after its last visit, `session_max_days` after its
-start, and with its user. Staff powers need a second factor no older than `STAFF_FRESH_MS`.
+start, and with its user. Staff powers need a second factor no older than `STAFF_FRESH_MS`. A login of staff may act as
+somebody else for a while (`server.accounts.stand_ins`): then it is that person's in all but name.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ from server.accounts.tokens import new_secret, secret_hash
 from server.app_database import reading, writing
 from server.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from server.config import Settings
-from server.models import GONE_ACCOUNT_STATES, Account, KnownDevice, LoginSession, MemberRole, Membership, User
+from server.models import (
+    GONE_ACCOUNT_STATES,
+    Account,
+    Block,
+    KnownDevice,
+    LoginSession,
+    MemberRole,
+    Membership,
+    StandIn,
+    User,
+)
 
 STAFF_FRESH_MS = 12 * HOUR_MS
 
@@ -27,16 +38,27 @@ SEEN_EVERY_MS = 5 * MINUTE_MS
 
 @dataclass(frozen=True)
 class AccountPlace:
-    """An account that a person belongs to, and as what."""
+    """An account that a person belongs to, and as what. `block_reason`: why staff blocked it; empty when it is not."""
 
     account_id: int
     name: str
     role: MemberRole
+    block_reason: str = ""
+
+
+@dataclass(frozen=True)
+class ActingStaff:
+    """Who really sits behind a login that acts as somebody else, why, and until when."""
+
+    user_id: int
+    name: str
+    reason: str
+    ends_at_ms: int
 
 
 @dataclass(frozen=True)
 class Login:
-    """Who is signed in, on which login, and where they belong."""
+    """Who is signed in, on which login, and where they belong. `acting`: staff who act as this person."""
 
     user_id: int
     email: str
@@ -48,6 +70,12 @@ class Login:
     places: tuple[AccountPlace, ...]
     leaving: tuple[AccountPlace, ...] = ()
     """Accounts that are being deleted: their owners may still take that back."""
+    acting: ActingStaff | None = None
+
+    @property
+    def holder_user_id(self) -> int:
+        """Whose login it is: the person's own, or that of staff who act as them."""
+        return self.user_id if self.acting is None else self.acting.user_id
 
     def place(self, account_id: int) -> AccountPlace | None:
         """The person's place in an account."""
@@ -86,20 +114,29 @@ def find_login(engine: Engine, settings: Settings, token: str, now_ms: int) -> L
     """The login of a cookie's token; None when it has ended."""
     with reading(engine) as session:
         found = session.execute(
-            select(LoginSession, User)
+            select(LoginSession, User, StandIn)
             .join(User, User.user_id == LoginSession.user_id)
+            .outerjoin(StandIn, (StandIn.session_id == LoginSession.session_id) & (StandIn.ends_at_ms > now_ms))
             .where((LoginSession.token_hash == secret_hash(token)) & (User.state == "active"))
         ).one_or_none()
         if found is None:
             return None
-        row, user = found
+        row, user = found[0], found[1]
+        stand_in: StandIn | None = found[2]
         if now_ms - row.seen_at_ms > settings.session_idle_days * DAY_MS:
             return None
         if now_ms - row.created_at_ms > settings.session_max_days * DAY_MS:
             return None
+        acting = None
+        if stand_in is not None and user.is_staff and user.totp_enabled_at_ms is not None:
+            person = session.get_one(User, stand_in.user_id)
+            if person.state == "active" and not person.is_staff:
+                acting = ActingStaff(user.user_id, user.name or user.email, stand_in.reason, stand_in.ends_at_ms)
+                user = person
         places = session.execute(
-            select(Account.account_id, Account.name, Membership.role, Account.state)
+            select(Account.account_id, Account.name, Membership.role, Account.state, Block.reason)
             .join(Membership, Membership.account_id == Account.account_id)
+            .outerjoin(Block, Block.account_id == Account.account_id)
             .where((Membership.user_id == user.user_id) & (Account.state != "destroyed"))
             .order_by(Account.name, Account.account_id)
         ).all()
@@ -117,11 +154,12 @@ def find_login(engine: Engine, settings: Settings, token: str, now_ms: int) -> L
         second_factor_at_ms=row.second_factor_at_ms,
         places=_places(row for row in places if row[3] not in GONE_ACCOUNT_STATES),
         leaving=_places(row for row in places if row[3] in GONE_ACCOUNT_STATES),
+        acting=acting,
     )
 
 
-def _places(rows: Iterable[Row[int, str, str, str]]) -> tuple[AccountPlace, ...]:
-    return tuple(AccountPlace(number, name, MemberRole(role)) for number, name, role, _ in rows)
+def _places(rows: Iterable[Row[int, str, str, str, str]]) -> tuple[AccountPlace, ...]:
+    return tuple(AccountPlace(number, name, MemberRole(role), why or "") for number, name, role, _, why in rows)
 
 
 def list_logins(session: Session, user_id: int) -> Sequence[LoginSession]:

@@ -48,6 +48,8 @@ TEMPLATES: Mapping[str, frozenset[str]] = {
         "new_login": "name at_ms device country sessions_link reset_link",
         "password_changed": "name login_link reset_link",
         "two_factor_changed": "name state reset_link",
+        "blocked": "name account_name state reason",
+        "announcement": "heading announcement why",
         "alert": "kind summary detail at_ms repeated is_urgent",
     }.items()
 }
@@ -114,6 +116,11 @@ def render(template: str, context: Mapping[str, object], public_url: str, now_ms
     return Rendered(subject, rest.strip() + "\n", html)
 
 
+def cleaned_lines(text: str) -> str:
+    """A text of several lines without control characters and marks that turn the reading direction."""
+    return _UNSEEN_BUT_LINES.sub(" ", text)
+
+
 def _time_text(at_ms: object) -> str:
     """A time as mails say it. Raises `ContextMismatch` for what is no time."""
     if not isinstance(at_ms, int):
@@ -134,6 +141,6 @@ def _cleaned(name: str, value: object) -> object:
             raise LinkRefused(f"{name} of a mail is no http(s) link")
         return value
     if name in _MULTILINE:
-        return _UNSEEN_BUT_LINES.sub(" ", value)
+        return cleaned_lines(value)
     cleaned = _UNSEEN.sub(" ", value).strip()[:MAX_VALUE_CHARS]
     return _JOINT.sub(rf"\1{_WORD_JOINER}", cleaned) if name in _NAMES else cleaned

@@ -24,7 +24,7 @@ CONTENT_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; cha
 
 HASH_CHARS = 12
 
-NAMES = frozenset(("footfall.css", "landing.css", "pages.js", "scheme.js", "imports.js", "demo.js"))
+NAMES = frozenset(("footfall.css", "admin.css", "landing.css", "pages.js", "scheme.js", "imports.js", "demo.js"))
 
 
 @cache

@@ -87,7 +87,7 @@ class LoginPage(PageHandler):
             )
         )
         if earlier is not None:
-            await self.in_thread(_log_out, self.app_context.services, earlier.user_id, earlier.session_id)
+            await self.in_thread(_log_out, self.app_context.services, earlier.holder_user_id, earlier.session_id)
         max_days = self.app_context.settings.session_max_days
         self.set_cookie(self.cookie_name(SESSION_COOKIE), cookies.session, expires_days=max_days)
         self.set_cookie(self.cookie_name(DEVICE_COOKIE), cookies.device, expires_days=DEVICE_COOKIE_DAYS)
@@ -232,11 +232,12 @@ class LogoutHandler(PageHandler):
     """`/logout`"""
 
     access = SIGNED_IN
+    is_open_to_stand_ins = True
 
     async def post(self) -> None:
         """End this login."""
         assert self.login is not None
-        await self.in_thread(_log_out, self.app_context.services, self.login.user_id, self.login.session_id)
+        await self.in_thread(_log_out, self.app_context.services, self.login.holder_user_id, self.login.session_id)
         self.clear_cookie(self.cookie_name(SESSION_COOKIE))
         self.set_header("Clear-Site-Data", '"cache"')
         self.done("/login", "logged-out")

@@ -90,6 +90,7 @@ class SecurityHandler(MePage):
     """`/me/security`: the second factor, logins, and mails about new logins."""
 
     template = "security.html"
+    is_hidden_from_stand_ins = True
 
     async def get(self) -> None:
         """The page."""

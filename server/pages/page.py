@@ -58,6 +58,24 @@ DONE = {
     "figures-reset": "All figures up to now are being deleted.",
     "deleting": "The site is being deleted.",
     "restored": "The site is back, and counts again.",
+    "blocked": "Blocked. Hits are dropped within seconds.",
+    "unblocked": "Unblocked. Hits are counted within seconds.",
+    "staff-plan": "The plan is changed, and the owner is told.",
+    "flag": "The flag is kept.",
+    "stopped-acting": "You are yourself again.",
+    "approved": "Approved: the account is hidden, and is destroyed within three days.",
+    "refused": "Refused. The account is what it was, and its owners are told.",
+    "drafted": "The draft is kept.",
+    "draft-deleted": "The draft is thrown away.",
+    "tested": "The test is on its way to you.",
+    "sending": "The mails are being queued.",
+    "stopped-sending": "Stopped. Nothing further is queued.",
+    "job-started": "Asked for: a worker starts it within seconds.",
+    "task-retried": "The task is due now.",
+    "task-given-up": "The task is given up.",
+    "task-stopping": "The task stops at its next step.",
+    "replayed": "Stored, and out of the quarantine.",
+    "replay-found": "It was stored already, and is out of the quarantine.",
 }
 
 
@@ -70,6 +88,7 @@ class PageHandler(BaseHandler):
         """Let in whom `access` names; pages for anybody know who is signed in as well."""
         await super().prepare()
         await self.look_for_login()
+        self.refuse_stand_in()
 
     async def look_for_login(self) -> None:
         """For the page's frame alone: while the app database is away it is that of a stranger."""

@@ -24,6 +24,7 @@ from server.site_rules import (
 class CountingHandler(SettingsPage):
     """`/sites/<domain>/settings/counting`"""
 
+    is_open_to_stand_ins = True
     template = "settings_counting.html"
     tab = "/counting"
 

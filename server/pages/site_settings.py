@@ -89,6 +89,7 @@ class SettingsPage(PageHandler):
 class GeneralHandler(SettingsPage):
     """`/sites/<domain>/settings`: name and time zone."""
 
+    is_open_to_stand_ins = True
     template = "settings_general.html"
     tab = ""
 
@@ -121,6 +122,7 @@ class GeneralHandler(SettingsPage):
 class VisibilityHandler(SettingsPage):
     """`/sites/<domain>/settings/visibility`: share links, and where they may be embedded."""
 
+    is_open_to_stand_ins = True
     template = "settings_visibility.html"
     tab = "/visibility"
 

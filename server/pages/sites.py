@@ -47,6 +47,7 @@ class NewSiteHandler(PageHandler):
 
     access = member(MemberRole.ADMIN)
     template = "site_new.html"
+    is_open_to_stand_ins = True
 
     def get(self, account_id: str) -> None:
         """The form."""

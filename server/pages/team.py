@@ -11,6 +11,7 @@ from server.accounts.access import by_method, member
 from server.accounts.audit_log import account_entries
 from server.accounts.errors import FormError, NotAllowed, NotThere
 from server.accounts.keys import add_api_key, list_keys, revoke_key
+from server.accounts.names import names_of
 from server.accounts.team import (
     change_role,
     hand_over,
@@ -24,7 +25,7 @@ from server.accounts.team import (
 from server.app_database import reading
 from server.clock import now_ms
 from server.handler import AppContext
-from server.models import ApiKey, MemberRole, Scope, User
+from server.models import ApiKey, MemberRole, Scope
 from server.pages.page import PageHandler
 from server.rate_limit import rate_limit
 
@@ -256,14 +257,11 @@ class LogHandler(AccountPage):
         """The page."""
         _, place = self.member
 
-        def read() -> tuple[Any, dict[int | None, str]]:
+        def read() -> tuple[Any, dict[int, str]]:
             with reading(self.app_context.engine) as session:
                 entries = account_entries(session, place.account_id, LOG_ROWS)
-                names: dict[int | None, str] = {}
-                for user_id in {entry.actor_user_id for entry in entries} - {None}:
-                    user = session.get(User, user_id)
-                    names[user_id] = (user.name or user.email) if user is not None else f"user {user_id}"
-                return entries, names
+                people = [number for entry in entries for number in (entry.actor_user_id, entry.stand_in_user_id)]
+                return entries, names_of(session, people)
 
         entries, names = await self.in_thread(read)
         self.show(entries=entries, names=names)

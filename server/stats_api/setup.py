@@ -107,6 +107,8 @@ def change_setup(
 class SetupHandler(StatsHandler):
     """The base of both."""
 
+    is_open_to_stand_ins = True
+
     kind: ClassVar[SetupKind]
 
     @property

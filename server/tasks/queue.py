@@ -104,15 +104,20 @@ class TaskQueue:
                 self._push_after_commit(session, task_id)
         return task_id
 
+    def try_again(self, session: Session, task_id: int) -> bool:
+        """Have a waiting, failed or cancelled task done now, in the caller's transaction. False when it cannot be."""
+        if not rows.try_again(session, task_id, self.now_ms()):
+            return False
+        self._push_after_commit(session, task_id)
+        return True
+
+    def give_up(self, session: Session, task_id: int) -> Cancelled:
+        """`cancel` in the caller's transaction."""
+        return _cancelled(rows.cancel_in(session, task_id, self.now_ms()))
+
     def cancel(self, task_id: int) -> Cancelled:
         """Cancel a queued task at once; ask a running one to stop."""
-        match rows.cancel(self.engine, task_id, self.now_ms()):
-            case None:
-                return Cancelled.TOO_LATE
-            case TaskState.CANCELLED:
-                return Cancelled.AT_ONCE
-            case _:
-                return Cancelled.REQUESTED
+        return _cancelled(rows.cancel(self.engine, task_id, self.now_ms()))
 
     def every_minute(self, name: str, function: Callable[[], None]) -> None:
         """Have `function` called once a minute by every worker, from its own thread, Redis or not.
@@ -184,6 +189,12 @@ class TaskQueue:
         for task_id in task_ids:
             if not self.broker.push(task_id):
                 break
+
+
+def _cancelled(state: TaskState | None) -> Cancelled:
+    if state is None:
+        return Cancelled.TOO_LATE
+    return Cancelled.AT_ONCE if state is TaskState.CANCELLED else Cancelled.REQUESTED
 
 
 def _rolled_back(session: Session, ended: SessionTransaction) -> None:

@@ -9,6 +9,7 @@
 | running, our lease | succeeded, failed, cancelled | the attempt ended | `finish` |
 | running, our lease | queued, due later | it will be tried again | `put_back` |
 | queued | cancelled | somebody cancels | `cancel` |
+| queued, failed, cancelled | queued, due now | staff want it tried now | `try_again` |
 
 A lease is a random token. Whoever lost it changes nothing: each statement of a worker names the token. So an attempt's
 end is recorded once, by whoever holds the lease.
@@ -250,6 +251,12 @@ def put_back(
 
 def cancel(engine: Engine, task_id: int, now_ms: int) -> TaskState | None:
     """Cancel a queued task, ask a running one to stop. The state it has now; None when it has ended or never was."""
+    with writing(engine) as session:
+        return cancel_in(session, task_id, now_ms)
+
+
+def cancel_in(session: Session, task_id: int, now_ms: int) -> TaskState | None:
+    """The same in the caller's transaction."""
     is_queued = Task.state == TaskState.QUEUED
     statement = (
         update(Task)
@@ -263,14 +270,36 @@ def cancel(engine: Engine, task_id: int, now_ms: int) -> TaskState | None:
         .returning(Task.state, Task.kind, Task.arguments)
         .execution_options(synchronize_session=False)
     )
-    with writing(engine) as session:
-        row = session.execute(statement).one_or_none()
-        if row is None:
-            return None
-        state, kind, arguments = row
-        if state == TaskState.CANCELLED:
-            _give_up(session, kind, GivenUp(task_id, arguments, "cancelled", now_ms))
+    row = session.execute(statement).one_or_none()
+    if row is None:
+        return None
+    state, kind, arguments = row
+    if state == TaskState.CANCELLED:
+        _give_up(session, kind, GivenUp(task_id, arguments, "cancelled", now_ms))
     return TaskState(state)
+
+
+def try_again(session: Session, task_id: int, now_ms: int) -> bool:
+    """Make a waiting task due now, or queue one that failed or was cancelled as if it were new, in the caller's
+    transaction. False when it runs, has succeeded, or is gone.
+
+    Whatever its kind did when it was given up stays done.
+    """
+    ended = (TaskState.FAILED, TaskState.CANCELLED)
+    statement = (
+        update(Task)
+        .where(Task.task_id == task_id, Task.state.in_((TaskState.QUEUED, *ended)))
+        .values(
+            state=TaskState.QUEUED,
+            run_at_ms=now_ms,
+            attempts=case((Task.state.in_(ended), 0), else_=Task.attempts),
+            cancel_requested=False,
+            ended_at_ms=None,
+        )
+        .returning(Task.task_id)
+        .execution_options(synchronize_session=False)
+    )
+    return session.execute(statement).scalar() is not None
 
 
 def due_task_ids(engine: Engine, now_ms: int, limit: int) -> list[int]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.mail import TEMPLATES, ContextMismatch, LinkRefused, UnknownTemplate
+from server.mail.announcement_text import parse_text
 from server.mail.rendering import MAX_SUBJECT_CHARS, TEMPLATES_DIR, render
 
 NOON_MS = 1_795_435_200_000
@@ -76,6 +77,11 @@ VALUES: dict[str, object] = {
     "drops": [{"label": "Bots and scripts", "value": "1,000"}],
     "failures": [],
     "admin_link": f"{PUBLIC_URL}/admin",
+    "heading": "Moving on Sunday",
+    "announcement": parse_text("We move to a new machine on Sunday.\n\nNothing is lost."),
+    "what": "will be deleted",
+    "sentence": "Somebody who owns it asked for that.",
+    "deletion_link": f"{PUBLIC_URL}/accounts/1/deletion",
 }
 
 SECURITY_MAILS = {"email_change_notice", "new_login", "password_changed", "two_factor_changed"}

@@ -36,7 +36,20 @@ from server.clock import DAY_MS, now_ms
 from server.config import load_settings
 from server.handler import AppContext, BaseHandler, answered_methods
 from server.health import HealthReport
-from server.models import Annotation, Funnel, Goal, LoginSession, MemberRole, Scope, Segment, ShareLink, Site, User
+from server.models import (
+    Annotation,
+    Announcement,
+    Funnel,
+    Goal,
+    JobRun,
+    LoginSession,
+    MemberRole,
+    Scope,
+    Segment,
+    ShareLink,
+    Site,
+    User,
+)
 from server.rate_limit import limits_of
 from server.services import Services, open_services
 from server.sites import add_site
@@ -167,9 +180,41 @@ MATRIX: dict[tuple[str, str], str] = {
     # No keys of Stripe here: nothing takes its events.
     ("POST", "/api/stripe/webhook"): "nnnnnnnnnnn",
     ("GET", "/admin"): STAFF_PAGE,
+    ("GET", "/admin/accounts"): STAFF_PAGE,
+    ("GET", "/admin/accounts/<staff number>"): STAFF_PAGE,
+    ("POST", "/admin/accounts/<staff number>"): STAFF_FORM,
+    ("GET", "/admin/people"): STAFF_PAGE,
+    ("GET", "/admin/people/<staff number>"): STAFF_PAGE,
+    ("POST", "/admin/people/<staff number>"): STAFF_FORM,
+    ("GET", "/admin/sites"): STAFF_PAGE,
+    ("GET", "/admin/sites/<staff number>"): STAFF_PAGE,
+    ("POST", "/admin/sites/<staff number>"): STAFF_FORM,
+    ("GET", "/admin/deletions"): STAFF_PAGE,
+    # The fields of the matrix's forms have no number of a request, a task, or a segment.
+    ("POST", "/admin/deletions"): STAFF_FORM,
+    ("GET", "/admin/announcements"): STAFF_PAGE,
+    ("POST", "/admin/announcements"): STAFF_FORM,
+    ("GET", "/admin/announcements/<staff number>"): STAFF_PAGE,
+    ("POST", "/admin/announcements/<staff number>"): STAFF_FORM,
+    ("GET", "/admin/announcements/<staff number>/preview"): STAFF_PAGE,
     ("GET", "/admin/mail"): STAFF_PAGE,
     ("POST", "/admin/mail"): STAFF_FORM,
     ("GET", "/admin/mail/<outbox>"): "lnnnnfcnlll",
+    ("GET", "/admin/jobs"): STAFF_PAGE,
+    ("POST", "/admin/jobs"): "unnnnffnuuu",
+    ("GET", "/admin/jobs/<job>"): STAFF_PAGE,
+    ("GET", "/admin/tasks"): STAFF_PAGE,
+    ("POST", "/admin/tasks"): STAFF_FORM,
+    ("GET", "/admin/drops"): STAFF_PAGE,
+    ("GET", "/admin/quarantine"): STAFF_PAGE,
+    ("POST", "/admin/quarantine"): "unnnnffnuuu",
+    ("GET", "/admin/flags"): STAFF_PAGE,
+    ("POST", "/admin/flags"): STAFF_FORM,
+    ("GET", "/admin/log"): STAFF_PAGE,
+    ("GET", "/admin/data"): STAFF_PAGE,
+    ("GET", "/admin/data/<table>"): STAFF_PAGE,
+    ("GET", "/admin/data/<table>/<row>"): STAFF_PAGE,
+    ("POST", "/stand-in/stop"): SIGNED_IN_FORM,
     **API_MATRIX,
 }
 
@@ -183,9 +228,13 @@ SAMPLES = {
     r"/assets/built/([A-Za-z_-]{1,40}\.[0-9a-f]{12})(\.css|\.js)": "/assets/built/<asset>",
     r"/share/([A-Za-z0-9_-]{1,64})": "/share/<slug>",
     r"/admin/mail/([A-Za-z0-9_.-]{1,200})": "/admin/mail/<outbox>",
+    r"/admin/jobs/([a-z0-9_-]{1,64})": "/admin/jobs/<job>",
+    r"/admin/data/([a-z_]{1,64})": "/admin/data/<table>",
+    r"/admin/data/([a-z_]{1,64})/([A-Za-z0-9_.@:~,-]{1,900})": "/admin/data/<table>/<row>",
 }
 GROUPS = {
     "(?P<account_id>[0-9]{1,9})": "<account>",
+    "([0-9]{1,9})": "<staff number>",
     "(?P<domain>[^?]+)": "<domain>",
     "(?P<invitation_id>[0-9]{1,9})": "<invitation>",
     "(?P<user_id>[0-9]{1,9})": "<user>",
@@ -243,6 +292,9 @@ def set_up(services: Services, site: Site) -> None:
         session.add(Segment(name="Searchers", filters=filters, is_personal=False, **of_site))
         session.add(Annotation(day="2026-11-25", text="New prices", **of_site))
         session.add(ShareLink(slug=SLUG, name="Everybody", **of_site))
+        session.add(Announcement(subject="News", text="None", audience="staff", created_at_ms=now_ms()))
+        times = {"due_at_ms": 1, "started_at_ms": 1}
+        session.add(JobRun(job="tidy", shard="0/1", lock_token="", outcome="succeeded", **times))
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +355,10 @@ def world(tmp_path_factory: pytest.TempPathFactory, sqlite_to_copy: Path) -> Ite
             "slug": SLUG,
             "asset": ASSET.removeprefix("/assets/"),
             "outbox": "1795435200000-1.eml",
+            "staff number": "1",
+            "job": "tidy",
+            "table": "accounts",
+            "row": "1",
         }
         headers = {name: bearer(key) for name, key in keys.items()}
         yield World(host, data_dir / "footfall.sqlite", kept, browsers, headers, ids)
