@@ -1,6 +1,6 @@
 """A site's settings: its name and time zone, who may see it, what is counted, whose it is, and its end.
 
-Five pages, one per matter. Each form names what it changes in `change`; what a person typed stays in its field when it
+Six pages, one per matter. Each form names what it changes in `change`; what a person typed stays in its field when it
 is refused. Every change is written to the audit log by what carries it out, and every process is told at once.
 """
 
@@ -27,6 +27,7 @@ TABS = (
     ("", "General"),
     ("/visibility", "Visibility"),
     ("/counting", "Counting"),
+    ("/reports", "Reports"),
     ("/people", "People"),
     ("/deletion", "Reset, delete"),
 )
@@ -36,7 +37,7 @@ Change = Callable[[Site, int], Awaitable[tuple[str, str]]]
 
 
 class SettingsPage(PageHandler):
-    """The base of the five. `tab` is the end of the path; `changes` says which form is carried out by what."""
+    """The base of the six. `tab` is the end of the path; `changes` says which form is carried out by what."""
 
     access = by_method(GET=member(MemberRole.ADMIN), POST=member(MemberRole.ADMIN))
     tab: ClassVar[str]

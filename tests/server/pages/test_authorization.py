@@ -126,6 +126,11 @@ MATRIX: dict[tuple[str, str], str] = {
     ("POST", "/email/confirm"): PUBLIC,
     ("GET", "/invitations/accept"): PUBLIC,
     ("POST", "/invitations/accept"): PUBLIC,
+    # Whoever has the link of a mail: its token is what allows it.
+    ("GET", "/unsubscribe/<unsubscribe>"): PUBLIC,
+    ("POST", "/unsubscribe/<unsubscribe>"): PUBLIC,
+    ("GET", "/reports/agree"): PUBLIC,
+    ("POST", "/reports/agree"): PUBLIC,
     ("POST", "/logout"): SIGNED_IN_FORM,
     ("GET", "/me"): SIGNED_IN_PAGE,
     ("POST", "/me"): SIGNED_IN_FORM,
@@ -145,6 +150,8 @@ MATRIX: dict[tuple[str, str], str] = {
     ("POST", "/sites/<domain>/settings/visibility"): ADMIN_FORM,
     ("GET", "/sites/<domain>/settings/counting"): ADMIN_PAGE,
     ("POST", "/sites/<domain>/settings/counting"): ADMIN_FORM,
+    ("GET", "/sites/<domain>/settings/reports"): VIEWER_PAGE,
+    ("POST", "/sites/<domain>/settings/reports"): VIEWER_FORM,
     ("GET", "/sites/<domain>/settings/people"): ADMIN_PAGE,
     ("POST", "/sites/<domain>/settings/people"): OWNER_FORM,
     ("GET", "/sites/<domain>/settings/deletion"): ADMIN_PAGE,
@@ -227,6 +234,7 @@ SAMPLES = {
     r"/assets/([a-z]+)\.[0-9a-f]{12}(\.css|\.js)": "/assets/<asset>",
     r"/assets/built/([A-Za-z_-]{1,40}\.[0-9a-f]{12})(\.css|\.js)": "/assets/built/<asset>",
     r"/share/([A-Za-z0-9_-]{1,64})": "/share/<slug>",
+    r"/unsubscribe/([0-9a-f-]{1,60})": "/unsubscribe/<unsubscribe>",
     r"/admin/mail/([A-Za-z0-9_.-]{1,200})": "/admin/mail/<outbox>",
     r"/admin/jobs/([a-z0-9_-]{1,64})": "/admin/jobs/<job>",
     r"/admin/data/([a-z_]{1,64})": "/admin/data/<table>",
@@ -359,6 +367,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, sqlite_to_copy: Path) -> Ite
             "job": "tidy",
             "table": "accounts",
             "row": "1",
+            "unsubscribe": "1-" + "0" * 40,
         }
         headers = {name: bearer(key) for name, key in keys.items()}
         yield World(host, data_dir / "footfall.sqlite", kept, browsers, headers, ids)
