@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+MOST_COLUMNS_NAMED = 6
+MOST_NAME_CHARS = 40
+
 
 class ImportRefused(Exception):
     """The file as a whole cannot be imported; `str()` says why and what to do. Nothing of it was stored."""
@@ -9,6 +14,18 @@ class ImportRefused(Exception):
 
 class KindUnknown(ImportRefused):
     """Nothing in the file tells what it is."""
+
+
+class ColumnsForeign(KindUnknown):
+    """An export of Google Analytics whose columns have names of another language than English."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        named = ", ".join(f"“{column[:MOST_NAME_CHARS]}”" for column in columns[:MOST_COLUMNS_NAMED])
+        super().__init__(
+            f"it looks like an export of Google Analytics, but its columns are named {named}. The English names are "
+            "taken: Date, with Active users, Sessions, Views and others. Choose English in Google Analytics (Admin, My "
+            "preferences, Language), and export it again"
+        )
 
 
 class ArchiveBroken(ImportRefused):

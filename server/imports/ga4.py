@@ -4,17 +4,22 @@ Each file has days and, often, one or two dimensions; what is in which file is u
 days alone gives the day's totals. Without one they are added up from the first file that has sessions, which counts a
 user of two countries twice; the report says so. Columns that say nothing to us (key events, revenue) are passed over.
 
-Lines before the header (`# ---`, who exported what) and rows of totals are left out. Column names are the English ones.
+Lines before the header (`# ---`, who exported what) and rows of totals are left out. Column names are the English ones;
+Google writes them in the language of whoever exports, and a file in another one is told by its days
+(`foreign_columns`).
 Rates and averages are turned back into numbers of sessions; a visit that was not engaged is a bounce, as both mean.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from server.imports.channels import ChannelFinder
+from server.imports.csv_rows import DELIMITERS, split_row
 from server.imports.errors import ImportRefused
 from server.imports.figure_files import (
+    MAX_LINES_BEFORE_HEADER,
     FigureDays,
     FigureProblem,
     Header,
@@ -26,6 +31,7 @@ from server.imports.figure_files import (
     read_rows,
 )
 from server.imports.figures import TOTAL, FigureTable
+from server.imports.lines import Lines
 from server.imports.members import Member
 from server.imports.reading import done_before
 from server.imports.report import ImportReport
@@ -94,6 +100,8 @@ _CHANNELS = {shown.lower(): stored for stored, shown in CHANNEL_NAMES.items()} |
     "ai assistant": "ai_assistant",
 }
 
+DAY_DIGITS = 8
+
 _TOTAL_ROWS = ("", "grand total", "total", "totals")
 
 
@@ -103,6 +111,34 @@ def is_of_export(member: Member) -> bool:
     if header is None:
         return False
     return bool(frozenset(header.columns) & _MEASURES)
+
+
+def foreign_columns(member: Member) -> Sequence[str]:
+    """The names in the header of what looks like one of Google's in another language; none otherwise.
+
+    A header has text in each column, and the row behind it has a day as Google writes it, eight digits, and a number.
+    """
+    with member.open() as stream:
+        header: list[str] = []
+        for line in Lines(stream):
+            if line.number > MAX_LINES_BEFORE_HEADER or line.is_too_long:
+                break
+            if not line.text.strip() or line.text.startswith("#"):
+                continue
+            delimiter = max(DELIMITERS, key=line.text.count)
+            values = [value.strip() for value in split_row(line.text, delimiter)[0]]
+            if len(values) == len(header) > 1 and _has_day_and_number(values):
+                return header
+            header = values if all(values) and not any(value.isdecimal() for value in values) else []
+    return []
+
+
+def _has_day_and_number(values: Sequence[str]) -> bool:
+    days = 0
+    for value in values:
+        with contextlib.suppress(FigureProblem):
+            days += len(value) == DAY_DIGITS and bool(day_of(value))
+    return days == 1 and any(value.isdecimal() and len(value) != DAY_DIGITS for value in values)
 
 
 class GoogleAnalytics:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from server.access_log import LineError, parse_line
 from server.imports import ga4, plausible, umami
-from server.imports.errors import KindUnknown
+from server.imports.errors import ColumnsForeign, KindUnknown
 from server.imports.lines import Lines
 from server.imports.members import Member
 from server.imports.rows import FIGURE_KINDS
@@ -49,7 +49,7 @@ EXPECTED = (
 
 
 def kind_of(members: Sequence[Member]) -> ImportKind:
-    """What the file is. Raises `KindUnknown`."""
+    """What the file is. Raises `KindUnknown`; `ColumnsForeign` where it can be said what it nearly is."""
     for kind, is_of in (
         (ImportKind.PLAUSIBLE, plausible.is_of_export),
         (ImportKind.GA4, ga4.is_of_export),
@@ -58,6 +58,9 @@ def kind_of(members: Sequence[Member]) -> ImportKind:
     ):
         if any(is_of(member) for member in members):
             return kind
+    for member in members:
+        if columns := ga4.foreign_columns(member):
+            raise ColumnsForeign(columns)
     raise KindUnknown(f"nothing in it tells what it is. Taken are: {EXPECTED}")
 
 

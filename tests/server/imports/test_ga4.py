@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 
+import pytest
+
+from server.imports.errors import ColumnsForeign, KindUnknown
+from server.imports.kinds import ImportKind, kind_of
+from server.imports.members import open_members
 from tests.server.imports.desk import Desk, csv, zipped
 
 FIRST = date.today() - timedelta(days=60)
@@ -84,3 +90,46 @@ def test_wrong_rates_and_channels_are_named(desk: Desk) -> None:
     row, report = desk.bring("channels.csv", lines.encode())
     assert [problem.number for problem in report.problems] == [3, 4]
     assert desk.figures(row.import_id)[DAY1, "channel", "organic_search"]["bounces"] == 4
+
+
+def kind_of_file(folder: Path, content: str | bytes) -> ImportKind:
+    path = folder / "file"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with open_members(path, "a.csv" if isinstance(content, str) else "a.zip") as opened:
+        return kind_of(opened.members)
+
+
+GERMAN = csv("Datum;Aktive Nutzer;Sitzungen;Aufrufe", f"{D1};50;60;130", f"{D2};40;44;90")
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (COMMENTS + GERMAN, "“Datum”, “Aktive Nutzer”, “Sitzungen”, “Aufrufe”"),
+        (csv("Pays,Date,Utilisateurs actifs", f'"France",{D1},3'), "“Pays”, “Date”, “Utilisateurs actifs”"),
+        (zipped({"a.txt": "hello", "b.csv": csv("日付\tセッション", f"{D1}\t7")}), "“日付”, “セッション”"),
+    ],
+)
+def test_columns_of_another_language_are_named_with_the_english_ones(
+    tmp_path: Path, content: str | bytes, named: str
+) -> None:
+    with pytest.raises(ColumnsForeign) as refused:
+        kind_of_file(tmp_path, content)
+    assert f"its columns are named {named}. The English names are taken: Date, with Active users" in str(refused.value)
+    assert "My preferences" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        csv("Name;Menge", "Tasse;20260101"),
+        csv("Datum;Sitzungen", "2026-01-01;7"),
+        csv("Datum;Sitzungen", "20269901;7"),
+        csv("1;2", f"{D1};7"),
+        "Datum\n" + D1,
+        "",
+    ],
+)
+def test_other_tables_are_not_taken_for_googles(tmp_path: Path, content: str) -> None:
+    with pytest.raises(KindUnknown, match="nothing in it tells"):
+        kind_of_file(tmp_path, content)
