@@ -97,8 +97,10 @@ def tracked_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHou
 
 
 @pytest.fixture(scope="package")
-def tracked_base(tmp_path_factory: pytest.TempPathFactory, tracked_store: ClickHouseAddress) -> Iterator[str]:
-    """Where the installation is that counts the tracker's site."""
+def tracked_server(
+    tmp_path_factory: pytest.TempPathFactory, tracked_store: ClickHouseAddress
+) -> Iterator[FootfallServer]:
+    """The installation that counts the tracker's site."""
     host, port = tracked_store.hosts[0]
     with running_footfall(
         tmp_path_factory.mktemp("tracked") / "data",
@@ -108,7 +110,13 @@ def tracked_base(tmp_path_factory: pytest.TempPathFactory, tracked_store: ClickH
         script_path=SCRIPT_PATH,
         endpoint_aliases=f"{EVENT_PATH}=/api/event",
     ) as server:
-        yield f"http://localhost:{server.port}"
+        yield server
+
+
+@pytest.fixture(scope="package")
+def tracked_base(tracked_server: FootfallServer) -> str:
+    """Where it is."""
+    return f"http://localhost:{tracked_server.port}"
 
 
 @pytest.fixture(scope="package")

@@ -95,7 +95,7 @@ def _events() -> Iterator[dict[str, Any]]:
 def send_days(server: FootfallServer) -> None:
     """Send all of it, and wait until it is stored."""
     events = list(_events())
-    _post(server, "/api/events", events, Authorization=f"Bearer {_key(server)}")
+    _post(server, "/api/events", events, Authorization=f"Bearer {local_key(server)}")
     views = sum(event["name"] == "pageview" for event in events)
     wait_for(lambda: stored_views(server) >= views, "the hits are not stored")
 
@@ -109,12 +109,13 @@ def send_now(server: FootfallServer, path: str, address: str, user_agent: str = 
 def stored_views(server: FootfallServer) -> int:
     """How many views of the shop are rows."""
     url = f"http://127.0.0.1:{server.port}/api/count?site={DOMAIN}"
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {_key(server)}"})
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {local_key(server)}"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return int(json.load(answer)["kinds"].get("pageview", 0))
 
 
-def _key(server: FootfallServer) -> str:
+def local_key(server: FootfallServer) -> str:
+    """The API key that an installation makes for itself."""
     return (Path(server.data_dir) / LOCAL_KEY_NAME).read_text().strip()
 
 

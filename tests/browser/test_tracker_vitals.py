@@ -4,12 +4,17 @@ computed here from their definitions (https://web.dev/articles/vitals) and witho
 
 from __future__ import annotations
 
+import json
+import urllib.request
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.browser.tracked_site import StoredRows, TrackedSite
+from tests.browser.dashboard_hits import local_key
+from tests.browser.tracked_site import DOMAIN, StoredRows, TrackedSite
 from tests.browser.webdriver import BLANK, Tab
+from tests.services.footfall import FootfallServer
 
 # Keeps each entry as plain numbers; a page is asked for them before it is hidden.
 RAW = """<script>
@@ -105,7 +110,27 @@ def test_what_is_stored_is_what_the_browser_measured(tab: Tab, site: TrackedSite
     assert row.metrics["cls"] > 0.01
 
 
-def test_a_metric_that_changes_is_read_with_its_last_value(tab: Tab, site: TrackedSite, stored: StoredRows) -> None:
+def told_vitals(server: FootfallServer, path: str) -> dict[str, float]:
+    """What the stats API says of a page's vitals: the median of each, and of how many loads."""
+    today = datetime.now(UTC).date()
+    metrics = [f"{what}_{name}" for name in ("lcp", "inp", "cls", "fcp", "ttfb") for what in ("p50", "samples")]
+    question = {
+        "site_id": DOMAIN,
+        "metrics": metrics,
+        "date_range": [str(today - timedelta(days=1)), str(today)],
+        "filters": [["is", "event:page", [path]]],
+    }
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {local_key(server)}"}
+    url = f"http://127.0.0.1:{server.port}/api/v2/query"
+    request = urllib.request.Request(url, json.dumps(question).encode(), headers, method="POST")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        (row,) = json.load(answer)["results"]
+    return dict(zip(metrics, row["metrics"], strict=True))
+
+
+def test_a_metric_that_changes_is_read_with_its_last_value(
+    tab: Tab, site: TrackedSite, stored: StoredRows, tracked_server: FootfallServer
+) -> None:
     tab.open(site.add("/vitals/thrice", BODY, head=RAW))
     tab.wait("return raw.lcp.length > 2 && raw.shifts.length > 1 && !!footfall.x?.v")
     seen = []
@@ -141,3 +166,9 @@ def test_a_metric_that_changes_is_read_with_its_last_value(tab: Tab, site: Track
         "cls": [reports[-1].metrics["cls"]],
         **{name: [reports[0].metrics[name]] for name in ("ttfb_ms", "fcp_ms", "lcp_ms")},
     }
+    # Whoever asks hears of one load, with the last values; a percentile is of buckets one percent wide.
+    told = told_vitals(tracked_server, "/vitals/thrice")
+    for name, (value,) in stored.last_values("/vitals/thrice").items():
+        short = name.removesuffix("_ms")
+        assert told[f"samples_{short}"] == 1
+        assert told[f"p50_{short}"] == pytest.approx(value, rel=0.02)
