@@ -246,12 +246,18 @@ def test_closed_days_are_read_from_closed_tables_and_say_so(
         ({"dimensions": ["event:page"]}, ["daily", "events"]),
         ({"filters": [["is", "event:page", ["/a"]]]}, ["sessions", "events"]),
         ({"filters": [["is", "event:hostname", ["a.test"]]]}, ["events"]),
+        ({"dimensions": ["event:hostname"]}, ["events"]),
+        ({"filters": [["is_not", "event:props:plan", ["pro"]]]}, ["events"]),
+        ({"dimensions": ["event:props:plan"]}, ["events"]),
         ({"dimensions": ["time:hour"]}, ["hourly", "events"]),
         ({"metrics": ["samples_lcp"]}, ["vitals", "events"]),
     ]
     for asked, sources in cases:
         answer = ask(engine, site, **{**document, **asked, "include": {"explain": True}})
         assert [part["source"] for part in answer["meta"]["explain"]] == sources, asked
+        # Facts that closed tables do not hold are read from events of closed days too, and that is said.
+        why = answer["meta"]["explain"][0]["why"]
+        assert why.startswith("closed tables do not tell: ") == (sources == ["events"]), (asked, why)
         if "metrics" not in asked:
             assert sum(row["metrics"][0] for row in answer["results"]) == 6
 
