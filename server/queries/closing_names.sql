@@ -1,5 +1,5 @@
 -- Paths that have no number yet get the next ones, the most frequent first: small numbers are stored in fewer bytes.
--- Known ones are told by a hash, as in `closing_sessions.sql`.
+-- They are told by a hash, as in `closing_sessions.sql`, before they are counted: most are known.
 INSERT INTO names (site_id, name_id, name)
 SELECT
     found.site_id,
@@ -7,11 +7,10 @@ SELECT
     found.path
 FROM
 (
-    SELECT site_id, path, count() AS rows
-    FROM events
-    WHERE $where AND path != ''
-    GROUP BY site_id, path
-    HAVING cityHash64(site_id, path) NOT IN (SELECT cityHash64(site_id, name) FROM names WHERE site_id IN $sites)
+    SELECT any(site_id) AS site_id, any(path) AS path, count() AS rows
+    FROM (SELECT site_id, path, cityHash64(site_id, path) AS path_hash FROM events WHERE $where AND path != '')
+    WHERE path_hash NOT IN (SELECT cityHash64(site_id, name) FROM names WHERE site_id IN $sites)
+    GROUP BY path_hash
 ) AS found
 LEFT JOIN (SELECT site_id, max(name_id) AS last_id FROM names WHERE site_id IN $sites GROUP BY site_id) AS known
     ON known.site_id = found.site_id

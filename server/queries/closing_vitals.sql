@@ -17,7 +17,7 @@ FROM
             if(path = '', 0, cityHash64(site_id, path)) AS path_hash,
             if(load_id = 0, toUInt64(toUnixTimestamp64Milli(time)), load_id) AS load, if(load_id = 0, visitor_id, 0) AS whose,
             bitShiftLeft(toUInt64(sequence), 48) + toUInt64(toUnixTimestamp64Milli(time)) AS place,
-            $attribute_columns, $metric_columns
+            mapKeys(metrics) AS keys, $found AS found, $attribute_columns, $metric_columns
         FROM events
         WHERE $where AND kind IN ('vitals', 'timings')
     ) AS e
