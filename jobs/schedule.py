@@ -17,6 +17,7 @@ from jobs import (
     staff_mail,
     tidy,
     traffic_alerts,
+    usage,
 )
 from jobs.job import CatchUp, Job
 
@@ -46,6 +47,15 @@ JOBS: tuple[Job, ...] = (
         function=closing.run,
         deadline_s=840,
         monitor="footfall-closing",
+        catch_up=CatchUp.LATEST,
+        late_after_s=600,
+    ),
+    Job(
+        name="usage",
+        schedule="11,26,41,56 * * * *",
+        function=usage.run,
+        deadline_s=840,
+        monitor="footfall-usage",
         catch_up=CatchUp.LATEST,
         late_after_s=600,
     ),

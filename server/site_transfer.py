@@ -20,6 +20,7 @@ from server.accounts.tokens import new_secret, secret_hash
 from server.accounts.users import clean_email
 from server.app_database import bump_version, reading, writing
 from server.billing.plan_changes import plan_of
+from server.billing.site_owners import note_move
 from server.clock import DAY_MS
 from server.models import Account, MemberRole, Membership, Site, SiteTransfer, User
 from server.site_changes import changing, log
@@ -124,6 +125,7 @@ def accept_offer(services: Services, token: str, user_id: int, account_id: int, 
         if account_id == site.account_id:
             raise NotAllowed("The site belongs to that account already.")
         earlier, site.account_id = site.account_id, account_id
+        note_move(session, site.site_id, earlier, account_id, now)
         # What the earlier plan kept is shortened by the retention job alone, which waits.
         site.retention_class = max(site.retention_class, plan_of(session, account_id).retention_class)
         bump_version(session)

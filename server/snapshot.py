@@ -32,6 +32,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from server.accounts.blocks import blocked_site_ids
 from server.accounts.keys import note_key_uses
 from server.app_database import read_version, reading
+from server.billing.capacity import rejections
 from server.clock import now_ms
 from server.config import Settings
 from server.models import GONE_ACCOUNT_STATES, Account, ApiKey, Salt, Site
@@ -89,6 +90,7 @@ class SnapshotSource:
     sites: tuple[dict[str, Any], ...]
     api_keys: tuple[dict[str, Any], ...]
     salts: dict[str, str]
+    rejections: tuple[dict[str, int], ...] = ()
 
 
 def read_source(engine: Engine) -> SnapshotSource:
@@ -127,6 +129,7 @@ def read_source(engine: Engine) -> SnapshotSource:
             ),
             api_keys=tuple({"hash": key.key_hash, "account_id": key.account_id, "scopes": key.scopes} for key in keys),
             salts={row.date: row.salt.hex() for row in salts},
+            rejections=tuple(asdict(each) for each in rejections(session, now_ms())),
         )
 
 
@@ -140,6 +143,7 @@ def render(source: SnapshotSource, settings: Settings, now_ms: int) -> bytes:
     """The JSON document that the core takes, as of this time."""
     zones = {zones_in(site) for site in source.sites}
     number = {each: index for index, each in enumerate(sorted(zones | {((BEGINNING, "UTC"),)}))}
+    rejected = rejected_accounts(source, now_ms) if settings.are_plans_enforced else frozenset()
     limits = {"rate_per_address_per_second": settings.rate_per_address_per_second or None}
     return orjson.dumps(
         {
@@ -148,11 +152,31 @@ def render(source: SnapshotSource, settings: Settings, now_ms: int) -> bytes:
             "shards": settings.shards,
             "timezones": [{"name": each[-1][1], "days": site_days(each, now_ms)} for each in number],
             "salts": {day: salt for day, salt in source.salts.items() if is_kept(day, now_ms)},
-            "sites": [{**site, "timezone": number[zones_in(site)]} for site in known_by(source.sites, now_ms)],
+            "sites": [
+                {**site, "timezone": number[zones_in(site)], "state": state_in(site, rejected)}
+                for site in known_by(source.sites, now_ms)
+            ],
             "limits": limits,
             "api_keys": source.api_keys,
         }
     )
+
+
+def rejected_accounts(source: SnapshotSource, now_ms: int) -> frozenset[int]:
+    """The accounts whose plan and grace are used up at this time."""
+    return frozenset(each["account_id"] for each in source.rejections if each["from_ms"] <= now_ms < each["until_ms"])
+
+
+def next_turn_ms(source: SnapshotSource, now_ms: int) -> int | None:
+    """When hits of an account begin or end to be dropped by themselves."""
+    turns = (turn for each in source.rejections for turn in (each["from_ms"], each["until_ms"]))
+    return min((turn for turn in turns if turn > now_ms), default=None)
+
+
+def state_in(site: Mapping[str, Any], rejected: frozenset[int]) -> str:
+    """A site's state as the core takes it."""
+    state = str(site["state"])
+    return "depleted" if state == "active" and site["account_id"] in rejected else state
 
 
 def known_by(sites: Iterable[dict[str, Any]], now_ms: int) -> list[dict[str, Any]]:
@@ -216,6 +240,8 @@ def load_source(path: Path, secret_key: str, now_ms: int) -> SnapshotSource | No
             sites=tuple(document["sites"]),
             api_keys=tuple(document["api_keys"]),
             salts=salts,
+            # Copies that were saved earlier have none.
+            rejections=tuple(document.get("rejections", ())),
         )
     except (SealBroken, KeyError, TypeError, ValueError) as error:
         raise SavedSnapshotError(f"{path.name} is damaged or was saved with another secret key") from error
@@ -256,6 +282,7 @@ class SnapshotPoller(threading.Thread):
         self._key_uses: dict[str, int] = {}
         self._key_uses_due_s = 0.0
         self._rendered_at_s = 0.0
+        self._turns_at_ms: int | None = None
         self._salts_due_s = 0.0
         self._stopping = threading.Event()
         self._wake = threading.Event()
@@ -304,7 +331,8 @@ class SnapshotPoller(threading.Thread):
             self.failures += 1
             if self.failures == 1:
                 log.warning("the app database is away", extra={"reason": type(error).__name__})
-        if self._source is not None and time.monotonic() - self._rendered_at_s > RENDER_INTERVAL_S:
+        is_turning = self._turns_at_ms is not None and now_ms() >= self._turns_at_ms
+        if self._source is not None and (is_turning or time.monotonic() - self._rendered_at_s > RENDER_INTERVAL_S):
             self._put_in_force(self._source, save=True)
 
     def run(self) -> None:
@@ -348,6 +376,7 @@ class SnapshotPoller(threading.Thread):
             for key in source.api_keys
         }
         self._rendered_at_s = time.monotonic()
+        self._turns_at_ms = next_turn_ms(source, at_ms)
         self._apply(document, source.version)
 
     def _listen(self) -> None:

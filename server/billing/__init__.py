@@ -19,6 +19,8 @@ else asks for. No card number, no bank account and no tax computation is ever he
 | `periods` | billing periods: calendar months, months of a subscription; pure |
 | `period_rows` | an account's periods in the app database follow its terms |
 | `usage` | what an account has used of its plan |
+| `site_owners` | which account a site's events are counted for |
+| `capacity` | the mails at 80 % and 100 %, the grace, when hits are dropped |
 | `prices` | what plans cost and what was billed, as pages show it |
 | `errors` | what can go wrong |
 """

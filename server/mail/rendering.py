@@ -45,6 +45,8 @@ TEMPLATES: Mapping[str, frozenset[str]] = {
         "confirm_reports": "inviter account_name site_name kinds link expires_in",
         "traffic_alert": "site_name headline explanation at_ms dashboard_link footer_label footer_link",
         "staff_report": "day figures drops failures admin_link",
+        "capacity_warning": "name account_name plan counted_events monthly_events outlook usage_link billing_link",
+        "capacity_depleted": "name account_name plan counted_events monthly_events outlook usage_link billing_link",
         "new_login": "name at_ms device country sessions_link reset_link",
         "password_changed": "name login_link reset_link",
         "two_factor_changed": "name state reset_link",

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import OperationalError
 
 import server.audit
-from jobs import closing_run, destruction_run, tidy
+from jobs import closing_run, destruction_run, tidy, usage_run
 from jobs.context import JobContext
 from jobs.runner import JobRunner, Piece, Result
 from jobs.schedule import JOBS
@@ -34,6 +34,7 @@ from server.models import (
     User,
 )
 from server.queries import closing_store, reading_store
+from server.queries import usage as usage_queries
 from server.salts import kept_dates
 from tests.jobs.doubles import HOUR_MS, NOON_MS, AlertBook, Clock, services_of
 
@@ -203,8 +204,13 @@ def test_every_job_is_run_by_its_schedule(office: Office, monkeypatch: pytest.Mo
     report = SimpleNamespace(ok=True, answered=1, problems=[])
     monkeypatch.setattr(server.audit, "audit_fleet", lambda settings, engine: report)
     # What closing does is asked in test_closing; no event store runs here.
-    monkeypatch.setattr(closing_store, "open_closing_store", lambda settings: contextlib.nullcontext())
+    monkeypatch.setattr(
+        closing_store, "open_closing_store", lambda settings: contextlib.nullcontext(SimpleNamespace(connection=None))
+    )
     monkeypatch.setattr(closing_run, "close_due", lambda context, store: 0)
+    # What usage counts is asked in test_usage.
+    monkeypatch.setattr(usage_run, "meter", lambda context, store: 0)
+    monkeypatch.setattr(usage_queries, "EventUsage", lambda connection: None)
     monkeypatch.setattr(destruction_run, "destroy_due", lambda context, store: 0)
     # Nothing is due: what these jobs do otherwise is asked in test_reports and test_traffic_alerts.
     nobody = contextlib.nullcontext(SimpleNamespace(rows=lambda *arguments: []))
