@@ -48,6 +48,26 @@
   var zone = document.querySelector("input[name=timezone][data-guess]");
   if (zone && !zone.value) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
+  // On a phone the ways between rooms are one line that scrolls: where one is comes into view.
+  var here = document.querySelector(".rooms [aria-current]");
+  if (here) here.scrollIntoView({ block: "nearest", inline: "center" });
+
+  document.querySelectorAll("[data-refresh]").forEach(function (part) {
+    // What is under way is asked for again until the page that answers says that it is over.
+    function refresh() {
+      fetch(part.dataset.refresh)
+        .then(function (answer) { return answer.ok ? answer.text() : Promise.reject(answer.status); })
+        .then(function (text) {
+          var fresh = new DOMParser().parseFromString(text, "text/html").getElementById(part.id);
+          if (!fresh || !fresh.dataset.refresh) return window.location.reload();
+          part.replaceChildren.apply(part, fresh.childNodes);
+          window.setTimeout(refresh, 1500);
+        })
+        .catch(function () { window.setTimeout(refresh, 5000); });
+    }
+    window.setTimeout(refresh, 1500);
+  });
+
   var waiting = document.querySelector("[data-first-hit]");
   if (waiting) ask();
 
