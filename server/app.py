@@ -37,6 +37,7 @@ from server.pages import (
     sites,
     team,
     tracker_script,
+    usage,
 )
 from server.pages.admin.bars import Bars
 from server.pages.page import Area, Field, PageHandler
@@ -131,6 +132,7 @@ def all_routes(app_context: AppContext, more_routes: Iterable[Any] = (), *, with
             team,
             account_deletion,
             billing,
+            usage,
             admin,
             dashboard,
         ):

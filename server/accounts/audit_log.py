@@ -39,6 +39,7 @@ class Action(StrEnum):
     DELETION_REFUSED = "account.deletion_refused"
     DELETION_TAKEN_BACK = "account.deletion_taken_back"
     ACCOUNT_DESTROYED = "account.destroyed"
+    ACCOUNT_TIMEZONE = "account.timezone"
     MEMBER_INVITED = "member.invited"
     INVITATION_REVOKED = "invitation.revoked"
     MEMBER_JOINED = "member.joined"

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from server.billing.period_rows import last_periods, period_of, terms_of
 from server.billing.periods import follow
 from server.billing.plans import FREE, PLANS_BY_CODE, Plan
-from server.models import BillingProfile, UsagePeriod
+from server.clock import DAY_MS
+from server.models import BillingProfile, Site, UsageDay, UsagePeriod
 
 
 @dataclass(frozen=True)
@@ -100,3 +102,62 @@ def _running(session: Session, account_ids: Collection[int], now_ms: int) -> dic
     has_now = (UsagePeriod.starts_at_ms <= now_ms) & (UsagePeriod.ends_at_ms > now_ms)
     rows = session.execute(select(UsagePeriod).where(UsagePeriod.account_id.in_(account_ids), has_now)).scalars()
     return {row.account_id: row for row in rows}
+
+
+@dataclass(frozen=True)
+class UsageDetail:
+    """A running period by day (UTC) and by site, and the periods before it, the newest first: from, until, events."""
+
+    usage: AccountUsage
+    timezone: str
+    is_subscribed: bool
+    counted_at_ms: int | None
+    days: list[tuple[date, int]]
+    sites: list[tuple[str, int]]
+    earlier: list[tuple[int, int, int]]
+
+
+EARLIER_PERIODS = 12
+MOST_SITES = 200
+
+
+def usage_detail(session: Session, account_id: int, now_ms: int, *, is_enforced: bool = True) -> UsageDetail:
+    """Everything that a page tells about an account's usage."""
+    usage = usage_of(session, account_id, now_ms, is_enforced=is_enforced)
+    terms = terms_of(session, (account_id,))[account_id]
+    row = _running(session, (account_id,), now_ms).get(account_id)
+    by_day: dict[str, int] = {}
+    sites: list[tuple[str, int]] = []
+    if row is not None:
+        sum_ = func.sum(UsageDay.events)
+        theirs = UsageDay.period_id == row.period_id
+        days = session.execute(select(UsageDay.day, sum_).where(theirs).group_by(UsageDay.day))
+        by_day = {day: int(events) for day, events in days}
+        named = select(Site.domain, sum_).join(Site, Site.site_id == UsageDay.site_id).where(theirs)
+        counted = session.execute(named.group_by(Site.domain).order_by(sum_.desc(), Site.domain).limit(MOST_SITES))
+        sites = [(domain, int(events)) for domain, events in counted]
+    first, last = (datetime.fromtimestamp(each / 1000, UTC).date() for each in (usage.period_starts_at_ms, now_ms))
+    earlier = select(UsagePeriod).where(
+        UsagePeriod.account_id == account_id, UsagePeriod.ends_at_ms <= usage.period_starts_at_ms
+    )
+    before = session.execute(earlier.order_by(UsagePeriod.starts_at_ms.desc()).limit(EARLIER_PERIODS)).scalars()
+    return UsageDetail(
+        usage=usage,
+        timezone=terms.timezone,
+        is_subscribed=terms.subscribed is not None,
+        counted_at_ms=None if row is None else row.counted_at_ms,
+        days=[
+            (day, by_day.get(str(day), 0))
+            for day in (first + timedelta(days=number) for number in range((last - first).days + 1))
+        ],
+        sites=sites,
+        earlier=[(each.starts_at_ms, each.ends_at_ms, each.counted_events) for each in before],
+    )
+
+
+def forecast(usage: AccountUsage, now_ms: int) -> int | None:
+    """The period's events at its end if they go on coming as they did; None before a day of it has passed."""
+    passed_ms = now_ms - usage.period_starts_at_ms
+    if passed_ms < DAY_MS:
+        return None
+    return usage.counted_events * (usage.period_ends_at_ms - usage.period_starts_at_ms) // passed_ms

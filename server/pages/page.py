@@ -38,6 +38,7 @@ DONE = {
     "joined": "Welcome to the team.",
     "key": "That key is ended.",
     "subscribed": "Thank you. If the plan is not here yet, Stripe is still busy with it: load the page again.",
+    "usage-timezone": "Kept. It holds from the next period on.",
     "plan": "The plan is switched.",
     "plan-waits": "Stripe waits for the payment: confirm it there, then the plan begins.",
     "subscription-cancelled": "The subscription ends with what is paid.",

@@ -184,6 +184,8 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/accounts/<account>/log"): ADMIN_PAGE,
     ("GET", "/accounts/<account>/billing"): ADMIN_PAGE,
     ("POST", "/accounts/<account>/billing"): OWNER_FORM,
+    ("GET", "/accounts/<account>/usage"): VIEWER_PAGE,
+    ("POST", "/accounts/<account>/usage"): OWNER_FORM,
     # No keys of Stripe here: nothing takes its events.
     ("POST", "/api/stripe/webhook"): "nnnnnnnnnnn",
     ("GET", "/admin"): STAFF_PAGE,
