@@ -19,7 +19,7 @@ FROM
     (
         SELECT
             site_id, day, version, $attributes, visitor_number, weight, retention_class, toUInt64(views) AS of_views,
-            customs AS of_customs, bounced AS of_bounced, engaged_ms AS of_engaged
+            customs AS of_customs, bounced AS of_bounced, visit_engaged_ms AS of_engaged
         FROM sessions
         WHERE $where_versions AND is_stray = 0
     )

@@ -14,7 +14,7 @@ FROM
     FROM sessions
     ARRAY JOIN
         pages.id AS id, pages.views AS id_views, pages.customs AS id_customs, page_engaged_ms AS id_engaged_ms,
-        pages.scroll_percent AS id_scroll
+        page_scroll_percent AS id_scroll
     WHERE $where_versions
 )
 GROUP BY site_id, day, version, value_id

@@ -21,7 +21,7 @@ FROM
     SELECT
         site_id, day, version, toDateTime(transform(toUInt32(day) * 32 + start_hour, $hour_keys, $hour_starts_s, 0), 'UTC') AS starts_at,
         toUInt64(0), sum(toUInt64(weight)), toUInt64(0), toUInt64(0), sum(toUInt64(weight) * views), sum(toUInt64(weight) * bounced),
-        sum(weight * sessions.engaged_ms), if(min(retention_class) = 0, 0, max(retention_class))
+        sum(weight * visit_engaged_ms), if(min(retention_class) = 0, 0, max(retention_class))
     FROM sessions
     WHERE $where_versions AND is_stray = 0
     GROUP BY site_id, day, version, starts_at

@@ -6,8 +6,9 @@
 -- closings.
 INSERT INTO sessions
 (
-    site_id, day, version, $attributes, start_hour, visitor_number, weight, is_stray, interacted, engaged_ms, repeated_views,
-    after_exit, pages.id, pages.views, pages.customs, pages.early_engaged_ms, pages.scroll_percent,
+    site_id, day, version, $attributes, start_hour, visitor_number, weight, is_stray, interacted, repeated_views,
+    after_exit, pages.id, pages.views, pages.customs, pages.scroll_percent, engagement.place, engagement.ms,
+    engagement.scroll_percent,
     events.name, events.currency, events.count, events.revenue_micros, retention_class
 )
 WITH
@@ -65,15 +66,21 @@ visits AS
         arrayDistinct(arrayConcat(viewed, visit.5)) AS ids,
         arrayMap(id -> toUInt32(countEqual(viewed, id)), ids) AS id_views,
         arrayMap(id -> toUInt32(countEqual(custom_ids, id)), ids) AS id_customs,
-        arrayMap(id -> toUInt64(arraySum((at, ms) -> if(at = id, ms, 0), visit.5, visit.6)), ids) AS id_engaged_ms,
-        arrayMap(id -> arrayMax((at, percent) -> if(at = id, percent, toInt16(-1)), visit.5, visit.7), ids) AS id_scroll,
+        arrayFilter((id, kind) -> kind = 3, visit.5, visit.2) AS engaged_ids,
+        arrayFilter((ms, kind) -> kind = 3, visit.6, visit.2) AS engaged_times_ms,
+        arrayFilter((percent, kind) -> kind = 3, visit.7, visit.2) AS engaged_depths,
+        arrayDistinct(engaged_ids) AS engaged_pages,
+        arrayMap(id -> toUInt32(indexOf(ids, id)), engaged_pages) AS places,
+        arrayMap(id -> toUInt64(arraySum((at, ms) -> if(at = id, ms, 0), engaged_ids, engaged_times_ms)), engaged_pages) AS place_ms,
+        arrayMap(
+            id -> arrayMax((at, percent) -> if(at = id, percent, toInt16(-1)), engaged_ids, engaged_depths), engaged_pages
+        ) AS place_scroll,
         arrayDistinct(arrayZip(custom_names, custom_currencies)) AS names,
         arrayMap(name -> toUInt32(arrayCount((n, c) -> (n, c) = name, custom_names, custom_currencies)), names) AS name_events,
         arrayMap(
             name -> toInt64(arraySum((n, c, micros) -> if((n, c) = name, micros, 0), custom_names, custom_currencies, custom_micros)), names
         ) AS name_revenue,
         arrayExists((kind, acts) -> kind = 2 AND acts = 1, visit.2, visit.8) AS interacted,
-        arraySum(visit.6) AS engaged_ms,
         toInt32(length(viewed)) - toInt32(length(ids)) AS repeated_views,
         if(empty(viewed), 0, length(ids) - indexOf(ids, viewed[-1])) AS after_exit
     FROM cut
@@ -81,8 +88,8 @@ visits AS
 )
 SELECT
     v.site_id, $day_of_start AS day, $version AS version, $attribute_values, v.start_hour, v.visitor_number, v.visitor_weight,
-    v.is_stray, v.interacted, v.engaged_ms, v.repeated_views, v.after_exit,
-    v.ids, v.id_views, v.id_customs, v.id_engaged_ms, v.id_scroll, v.names.1, v.names.2, v.name_events, v.name_revenue, v.kept_as
+    v.is_stray, v.interacted, v.repeated_views, v.after_exit,
+    v.ids, v.id_views, v.id_customs, v.id_scroll, v.places, v.place_ms, v.place_scroll, v.names.1, v.names.2, v.name_events, v.name_revenue, v.kept_as
 FROM
 (
     SELECT $attributes_hash AS attributes_hash, $attribute_columns
@@ -94,9 +101,9 @@ ALL INNER JOIN
 (
     SELECT
         site_id, day_ms, transform(roundDown(started_ms, $hour_starts), $hour_starts, $hour_numbers, 0) AS start_hour,
-        visitor_number, visitor_weight, is_stray, interacted, engaged_ms, repeated_views, after_exit, ids, id_views, id_customs,
-        arrayPushBack(arrayPopBack(id_engaged_ms), toUInt64(0)) AS id_engaged_ms,
-        arrayMap(percent -> toUInt8(if(percent < 0, 255, percent)), id_scroll) AS id_scroll,
+        visitor_number, visitor_weight, is_stray, interacted, repeated_views, after_exit, ids, id_views, id_customs,
+        arrayMap(id -> toUInt8(255), ids) AS id_scroll, places, place_ms,
+        arrayMap(percent -> toUInt8(if(percent < 0, 255, percent)), place_scroll) AS place_scroll,
         names, name_events, name_revenue, kept_as, attributes_hash
     FROM visits
 ) AS v ON v.attributes_hash = e.attributes_hash

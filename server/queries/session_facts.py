@@ -107,7 +107,7 @@ class SessionFacts:
             "session_visits": f"sum(weight * {hit})",
             "visit_views": f"sum(weight * views * {hit})",
             "bounces": f"sum(weight * bounced * {hit})",
-            "engaged_ms": f"sum(weight * engaged_ms * {hit})",
+            "engaged_ms": f"sum(weight * visit_engaged_ms * {hit})",
             "group_visitors": visitors_sql(),
             "revenue_micros": f"sum(toInt64(weight) * {self._revenue('events.revenue_micros')})",
             "revenue_events": f"sum(toInt64(weight) * {self._revenue('events.count')})",
@@ -154,7 +154,7 @@ class SessionFacts:
             "session_visits": "sum(weight)",
             "visit_views": "sum(weight * views)",
             "bounces": "sum(weight * bounced)",
-            "engaged_ms": "sum(weight * engaged_ms)",
+            "engaged_ms": "sum(weight * visit_engaged_ms)",
         }
         where = ["me > 0"] if self._of_events else []
         return self._grouped(f"{events} AS me", where, measures, item="entry_id")
@@ -169,7 +169,7 @@ class SessionFacts:
         }
         join = (
             "pages.id AS item, pages.views AS item_views, page_engaged_ms AS item_engaged_ms, "
-            "pages.scroll_percent AS item_scroll, fits AS item_fits"
+            "page_scroll_percent AS item_scroll, fits AS item_fits"
         )
         computed = "item, item_views, item_engaged_ms, item_scroll, item_fits"
         return self._grouped(computed, ["item_fits = 1"], measures, item="item", join=join, strays=True)
@@ -319,7 +319,7 @@ class SessionFacts:
             fits = self._name_test("i", lambda name, goal=goal: self._fits_any([goal], name))  # type: ignore[misc]
             percent = self._parameters.number(goal.scroll_percent)
             events.append(
-                f"toInt64(arrayCount((i, s) -> s != 255 AND s >= {percent} AND {fits}, pages.id, pages.scroll_percent))"
+                f"toInt64(arrayCount((i, s) -> s != 255 AND s >= {percent} AND {fits}, pages.id, page_scroll_percent))"
             )
         return views, " + ".join(events)
 

@@ -5,7 +5,9 @@ FROM
     SELECT *, $computed
     FROM
     (
-        SELECT *, views, customs, bounced, page_engaged_ms, entry_id, exit_id, arrayMap(i -> toUInt8($page_fits), pages.id) AS fits
+        SELECT
+            *, views, customs, bounced, visit_engaged_ms, page_engaged_ms, page_scroll_percent, entry_id, exit_id,
+            arrayMap(i -> toUInt8($page_fits), pages.id) AS fits
         FROM sessions
         WHERE $picked
     )

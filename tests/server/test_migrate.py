@@ -146,3 +146,36 @@ def test_lines_of_imports_never_fold(store_address: ClickHouseAddress) -> None:
     rows = connection.select("SELECT import_id, count() > 40, sum(count) FROM ledger GROUP BY import_id ORDER BY 1")
     assert rows == [(0, 0, sum(range(50))), (7, 1, sum(range(50)))]
     connection.close()
+
+
+def test_visits_that_were_closed_before_engagement_say_the_same_afterwards(
+    store_address: ClickHouseAddress, tmp_path: Path
+) -> None:
+    for path in SCHEMA_FOLDER.glob("*.sql"):
+        if path.stem < "2026_11_30_engagement":
+            (tmp_path / path.name).write_text(path.read_text())
+    migrate(store_address, SchemaForm(), tmp_path)
+    connection = BlockConnection(store_address)
+    connection.command(
+        "INSERT INTO sessions (site_id, day, version, engaged_ms, pages.id, pages.views, pages.customs, "
+        "pages.early_engaged_ms, pages.scroll_percent) VALUES "
+        "(1, '2026-11-01', 1, 900, [2, 3, 4], [1, 1, 1], [0, 0, 0], [250, 0, 0], [255, 0, 80]), "
+        "(1, '2026-11-01', 2, 0, [2], [1], [0], [0], [255]), (1, '2026-11-01', 3, 10000, [2], [1], [0], [0], [7])"
+    )
+    old = connection.select(
+        "SELECT engaged_ms, page_engaged_ms, pages.scroll_percent, bounced FROM sessions ORDER BY version"
+    )
+    assert "2026_11_30_engagement" in migrate(store_address, SchemaForm())
+    connection.command(
+        "INSERT INTO sessions (site_id, day, version, pages.id, pages.views, pages.customs, pages.scroll_percent, "
+        "engagement.place, engagement.ms, engagement.scroll_percent) VALUES "
+        "(1, '2026-11-01', 11, [2, 3, 4], [1, 1, 1], [0, 0, 0], [255, 255, 255], "
+        "[3, 1, 2], [650, 250, 0], [80, 255, 0]), "
+        "(1, '2026-11-01', 12, [2], [1], [0], [255], [], [], []), "
+        "(1, '2026-11-01', 13, [2], [1], [0], [255], [1], [10000], [7])"
+    )
+    seen = "SELECT visit_engaged_ms, page_engaged_ms, page_scroll_percent, bounced FROM sessions "
+    assert connection.select(seen + "WHERE version < 10 ORDER BY version") == old
+    assert connection.select(seen + "WHERE version > 10 ORDER BY version") == old
+    assert [row[0] for row in old] == [900, 0, 10_000]
+    connection.close()
