@@ -12,7 +12,7 @@ MOST_PROBLEMS = 20
 def run(context: JobContext) -> int:
     """Check the law of accounting; returns how many answered hits it covers."""
     # Imported here: a worker that does not get to this job need not hold the store's driver in memory.
-    from server.audit import audit_fleet
+    from server.audit import WHAT_TO_DO, audit_fleet
 
     report = audit_fleet(context.services.settings, context.services.engine)
     context.progress(report.answered)
@@ -21,7 +21,7 @@ def run(context: JobContext) -> int:
             AlertKind.CONSERVATION_GAP,
             "audit",
             f"{len(report.problems)} gaps in the account of hits",
-            "\n".join(report.problems[:MOST_PROBLEMS]),
+            "\n".join([*report.problems[:MOST_PROBLEMS], WHAT_TO_DO]),
             is_urgent=True,
         )
     return report.answered

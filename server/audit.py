@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, func, select
 
@@ -29,7 +30,7 @@ from server.clickhouse_tcp import BlockConnection
 from server.config import Settings
 from server.data_folder import home_id
 from server.migrate import RETENTION_DAYS
-from server.models import Watermark
+from server.models import RetentionMove, Watermark
 from server.quarantine import Quarantine
 from server.queries import run_query
 from server.spool import folders, is_in_use, segment_files
@@ -44,10 +45,18 @@ REJECTED_LABELS = frozenset(label for code, label in OUTCOME_LABELS.items() if c
 DAY_S = 24 * 3_600
 WINDOW_S = (min(RETENTION_DAYS.values()) - 5) * DAY_S
 """Younger rows cannot have been dropped by retention; five days for parts that span a border."""
+BATCHES_S = 7 * DAY_S - 3 * 3_600
+"""batch_id lives 7 days; a line of `ledger` may have lost its own hours before the rows did."""
 FAR_FUTURE_S = 2**32 - 1
 """The last second of DateTime: no upper bound."""
 SETTLES_WITHIN_S = 15 * 60
 """A part of an import whose worker was killed between rows and counts is whole again within this time."""
+WHAT_TO_DO = (
+    "Fewer rows than hits: rows were lost or deleted after they were stored. `footfall spool inspect` shows whether a "
+    "segment still has them, `footfall spool replay` sends it again without doubling; else restore the month of the "
+    "day from a backup. More rows than hits: something was stored twice or by hand."
+)
+"""What an operator does about a gap."""
 SETTLING_LOOKS = 4
 """Beside a running `serve` the present second's batches are left out, so an expected number may need another look."""
 SETTLING_WAIT_S = 1.0
@@ -157,14 +166,16 @@ def audit(
     *,
     expected: int | None = None,
     complete_until_s: int = FAR_FUTURE_S,
+    moves: Sequence[RetentionMove] = (),
 ) -> AuditReport:
     """Check the law. `expected`: how many hits the caller knows to have been answered.
 
     `complete_until_s`: younger batches may lie in spools of other machines, which nobody can look into from here.
+    `moves`: months whose rows are counted where they are on their way to (`server.retention_moves`).
     """
     for _ in range(SETTLING_LOOKS):
         is_live = any(is_in_use(folder) for folder in folders(spool_root))
-        report = _audit_once(connection, spool_root, quarantine, is_live, expected, complete_until_s)
+        report = _audit_once(connection, spool_root, quarantine, is_live, expected, complete_until_s, moves)
         if not is_live or expected is None or report.answered >= expected:
             break
         time.sleep(SETTLING_WAIT_S)
@@ -177,15 +188,17 @@ def audit_fleet(settings: Settings, engine: Engine) -> AuditReport:
     Raises what the stores raise when they are away.
     """
     others = select(func.min(Watermark.oldest_unflushed_at_ms)).where(Watermark.home_id != home_id(settings))
+    switching = select(RetentionMove).where(RetentionMove.state == "switching", RetentionMove.shard == 0)
     with reading(engine) as session:
         oldest_ms = session.execute(others).scalar()
+        moves = list(session.execute(switching.where(RetentionMove.store_table == "events")).scalars())
     # A batch's time is when its segment was opened, and the watermark is not beyond the oldest segment that is left.
     complete_until_s = FAR_FUTURE_S if oldest_ms is None else oldest_ms // 1000
     with open_store(settings) as store:
         connection = store.connection()
         try:
             quarantine = Quarantine(settings.quarantine_dir)
-            return audit(connection, settings.spool_root, quarantine, complete_until_s=complete_until_s)
+            return audit(connection, settings.spool_root, quarantine, complete_until_s=complete_until_s, moves=moves)
         finally:
             connection.close()
 
@@ -197,12 +210,14 @@ def _audit_once(
     is_live: bool,
     expected: int | None,
     complete_until_s: int,
+    moves: Sequence[RetentionMove],
 ) -> AuditReport:
     until_s = min(int(time.time()) if is_live else FAR_FUTURE_S, complete_until_s)
     unfinished = _list_unfinished(spool_root, quarantine)
     # An empty list would make `NOT IN ()`; no batch has this id.
     parameters = {
         "since_s": int(time.time()) - WINDOW_S,
+        "batches_since_s": int(time.time()) - BATCHES_S,
         "until_s": until_s,
         # Imports and the demo have no spool: while their counts follow their rows, nothing else says so.
         "settled_s": until_s if until_s == FAR_FUTURE_S else until_s - SETTLES_WITHIN_S,
@@ -220,6 +235,11 @@ def _audit_once(
             account(int(site_id)).answered_and_flushed[str(label)] += int(hits)
     for site_id, rows in run_query(connection, "audit_events", **parameters):
         account(int(site_id)).stored = int(rows)
+    on_their_way: set[str] = set()
+    for move in moves:
+        for batch_id, rows in _moving(connection, move, parameters):
+            on_their_way.add(batch_id)
+            account(move.site_id).stored += rows
     for site_id, counts in unfinished.in_spool.items():
         account(site_id).in_spool = counts
     for site_id, counts in unfinished.in_quarantine.items():
@@ -232,13 +252,29 @@ def _audit_once(
         for site in sites
         if not site.ok
     ]
+    moving = {(move.site_id, str(move.month)) for move in moves}
+    report.problems += [
+        f"site {site_id}, {day}: {rows} rows are stored, {hits} hits were accepted"
+        + (f", {gone} destroyed" if gone else "")
+        for site_id, day, rows, hits, gone in run_query(connection, "audit_days", **parameters)
+        if (int(site_id), str(day)[:7].replace("-", "")) not in moving
+    ]
     report.problems += [
         f"batch {batch_id}: {rows} rows are stored, {hits} hits were accepted"
         for batch_id, rows, hits in run_query(connection, "audit_batches", **parameters)
+        if batch_id not in on_their_way
     ]
     if expected is not None and report.answered != expected:
         report.problems.append(f"{expected} hits were answered, {report.answered} are accounted for")
     return report
+
+
+def _moving(connection: BlockConnection, move: RetentionMove, parameters: dict[str, Any]) -> list[tuple[str, int]]:
+    """By batch: rows that count in the staging table, less those that are still where they were."""
+    where = {"site_id": move.site_id, "month": move.month, "from_class": move.from_class, "cutoff_s": move.cutoff}
+    name = "audit_moving" if connection.select("EXISTS TABLE events_moving")[0][0] else "audit_moved"
+    rows = run_query(connection, name, **where, **parameters)
+    return [(str(batch_id), int(difference)) for batch_id, difference in rows]
 
 
 def _list_unfinished(spool_root: Path, quarantine: Quarantine) -> _Unfinished:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from server.app_database import migrate_app_database, open_app_database
-from server.audit import NO_SITE, AuditReport, audit
+from server.audit import NO_SITE, WHAT_TO_DO, AuditReport, audit
 from server.config import Settings, load_settings
 from server.migrate import pending
 from server.quarantine import Quarantine
@@ -96,6 +96,8 @@ def print_audit(report: AuditReport, console: Console) -> None:
     for label, hits in sorted(report.by_outcome.items(), key=lambda item: (-item[1], item[0])):
         outcomes.add_row(label, str(hits))
     console.print(outcomes)
+    if report.problems:
+        console.print(WHAT_TO_DO)
     for problem in report.problems:
         console.print(f"WRONG {problem}", soft_wrap=True)
     dropped = sum(site.dropped for site in report.sites)

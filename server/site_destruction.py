@@ -25,9 +25,10 @@ from server.closed_days import closed_topic
 from server.destruction import RowsOfSite, next_number, sites_with_rows
 from server.imports.uploads import upload_path
 from server.migrate import SchemaForm
-from server.models import Base, ClosedDay, Destruction, Import, OpenDay, Site
+from server.models import Backup, Base, ClosedDay, Destruction, Import, OpenDay, RetentionMove, Site
 from server.quarantine import Quarantine
 from server.quarantine_purge import purge
+from server.retention_moves import Mover, class_tables, settle_move
 from server.site_changes import log
 from server.site_deletion import DELETION_GRACE_MS
 
@@ -119,11 +120,8 @@ def tables_about(column: str) -> list[Table]:
 
 def backups_until_ms(session: Session) -> int | None:
     """When the last backup that may hold what is destroyed now expires; None when there is no backup."""
-    backups = Base.metadata.tables.get("backups")
-    if backups is None:
-        return None
-    there = backups.c.state.in_(("running", "complete"))
-    return session.execute(select(func.max(backups.c.expires_at_ms)).where(there)).scalar()
+    there = Backup.state.in_(("running", "complete"))
+    return session.execute(select(func.max(Backup.expires_at_ms)).where(there)).scalar()
 
 
 def _begin(means: Means, site_id: int) -> Destruction | None:
@@ -154,7 +152,21 @@ def _wait_for_spools(means: Means, until_ms: int) -> None:
     raise HitsUnderWay(f"hits from before {time_text(until_ms)} are not stored yet")
 
 
+def _settle_moves(means: Means, site_id: int) -> None:
+    """Rows that are on their way between retention classes come back to their table first, where they are counted."""
+    with reading(means.services.engine) as session:
+        moves = list(session.execute(select(RetentionMove).where(RetentionMove.site_id == site_id)).scalars())
+    for move in moves:
+        mover = Mover(means.connection, means.progress)
+        (table,) = [table for table in class_tables(means.connection) if table.name == move.store_table]
+        settle_move(mover, table, move)
+    with writing(means.services.engine) as session:
+        means.fence(session)
+        session.execute(delete(RetentionMove).where(RetentionMove.site_id == site_id))
+
+
 def _destroy_rows(means: Means, row: Destruction) -> None:
+    _settle_moves(means, row.site_id)
     number = row.number
     if number is None:
         number = next_number(means.connection, row.site_id)

@@ -102,7 +102,8 @@ def change_plan(
     session.add(change)
     details = {"plan": plan.code, "before": before, "reason": str(reason)}
     write_entry(session, Action.PLAN_CHANGED, now_ms, actor=actor, account_id=account_id, target=plan.code, **details)
-    shorter = (Site.account_id == account_id) & (Site.retention_class < plan.retention_class)
+    # Class 0 is kept for ever: somebody gave it by hand.
+    shorter = (Site.account_id == account_id) & Site.retention_class.between(1, plan.retention_class - 1)
     session.execute(update(Site).where(shorter).values(retention_class=plan.retention_class))
     bump_version(session)
     services.cache.invalidate(plan_topic(account_id), session)

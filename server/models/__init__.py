@@ -32,6 +32,7 @@ from server.models.operations import (
 )
 from server.models.product import Annotation, ClosedDay, Funnel, Goal, Import, OpenDay, Segment, SiteTimezone
 from server.models.reports import ReportSend, ReportSubscription, StaffReport, TrafficAlert
+from server.models.retention import RetentionMove, RetentionWait
 from server.models.sites import ShareLink, Site, SiteTransfer
 from server.models.staff import Announcement, Block, StandIn
 from server.models.usage import SiteOwner, UsageDay, UsagePeriod
@@ -72,6 +73,8 @@ __all__ = [
     "RecoveryCode",
     "ReportSend",
     "ReportSubscription",
+    "RetentionMove",
+    "RetentionWait",
     "Salt",
     "Scope",
     "Segment",

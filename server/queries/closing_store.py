@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from server.clickhouse_tcp import BlockConnection
@@ -33,3 +33,10 @@ def open_closing_store(settings: Settings, *, migrates: bool = False) -> Iterato
             yield ClosingStore(connection, store.form)
         finally:
             connection.close()
+
+
+@contextmanager
+def open_nodes(settings: Settings) -> Iterator[list[ClosingConnection]]:
+    """A connection to each shard, for what has to be done on each of them."""
+    with open_store(settings) as store, ExitStack() as stack:
+        yield [stack.enter_context(closing(BlockConnection(address()))) for address in store.addresses]

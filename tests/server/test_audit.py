@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,21 @@ def test_a_lost_row_is_found_and_named(books: Books) -> None:
     assert not report.ok
     assert "site 2: 4 rows are stored, 5 hits were accepted" in report.problems
     assert f"batch {segment.id}: 9 rows are stored, 10 hits were accepted" in report.problems
+
+
+def test_gaps_of_two_days_that_cancel_each_other_are_found_by_day(books: Books) -> None:
+    for days, stored, accepted in ((2, 9, 10), (3, 11, 10), (4, 5, 5)):
+        hour = f"toStartOfHour(toDateTime(toDate(now('UTC') - toIntervalDay({days})), 'UTC'))"
+        for table, rows, more in (("events", stored, ""), ("ledger", 1, f", 'accepted', {accepted}")):
+            books.connection.command(
+                f"INSERT INTO {table} (site_id, hour, batch_time{', outcome, count' if more else ''}) "
+                f"SELECT 5, {hour}, {hour}{more} FROM numbers({rows})"
+            )
+    today = datetime.now(UTC).date()
+    assert books.audit().problems == [
+        f"site 5, {today - timedelta(days=3)}: 11 rows are stored, 10 hits were accepted",
+        f"site 5, {today - timedelta(days=2)}: 9 rows are stored, 10 hits were accepted",
+    ]
 
 
 def test_rows_stored_twice_are_found(books: Books) -> None:

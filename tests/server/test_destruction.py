@@ -65,7 +65,9 @@ def rows_of(connection: BlockConnection, site_id: int) -> int:
 
 def wrong_batches(connection: BlockConnection) -> list[object]:
     all_s = UNTIL_S + 3_600
-    return list(run_query(connection, "audit_batches", until_s=all_s, settled_s=all_s, unfinished=[""]))
+    return list(
+        run_query(connection, "audit_batches", batches_since_s=0, until_s=all_s, settled_s=all_s, unfinished=[""])
+    )
 
 
 def destroy(connection: BlockConnection, number: int, site_id: int = 1, stop_at: int | None = None) -> list[str]:
