@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from server.accounts.audit_log import Action, write_entry
+from server.accounts.blocks import blocked_site_ids
 from server.app_database import writing
 from server.clock import now_ms
 from server.imports import rows
@@ -44,7 +45,7 @@ def start_import(
             kind = kind_of(opened.members)
         with writing(services.engine) as session:
             site = session.get(Site, site_id)
-            if site is None or site.state in REFUSED_STATES:
+            if site is None or site.state in REFUSED_STATES or site_id in blocked_site_ids(session):
                 raise ImportRefused("the site takes no hits: it is blocked, or destroyed")
             row = rows.add_import(
                 session,

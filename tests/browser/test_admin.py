@@ -163,6 +163,13 @@ def test_a_block_reaches_the_fronts_within_seconds_and_the_owner_is_told(
     with capsys.disabled():
         print(f"\nblocked after {blocked_s:.2f} s, counted again after {resumed_s:.2f} s")
     done(staff, "Unblocked")
+    deadline_s = time.monotonic() + REACHED_WITHIN_S
+    staff.goto("/admin/drops")
+    while not staff.get_by_role("cell", name="Site blocked").first.is_visible():
+        assert time.monotonic() < deadline_s, "the ledger says nothing of blocked hits"
+        time.sleep(0.3)
+        staff.reload()
+    check_page(staff, "admin-drops-blocked")
     staff.get_by_role("link", name=SITE).click()
     staff.get_by_label("Reason").fill("A test.")
     staff.get_by_role("button", name="Block the site").click()
