@@ -127,7 +127,7 @@ def migrate(
     only: Collection[str] | None = None,
 ) -> list[str]:
     """Bring the store to the newest schema, or as far as the names in `only`. Returns what was applied now."""
-    _create_database(address, form)
+    create_database(address, form)
     connection = BlockConnection(address)
     try:
         connection.command(
@@ -178,7 +178,7 @@ def pending(address: ClickHouseAddress, folder: Path = SCHEMA_FOLDER) -> list[st
     return [migration.name for migration in migrations(folder) if migration.name not in done]
 
 
-def _create_database(address: ClickHouseAddress, form: SchemaForm) -> None:
+def create_database(address: ClickHouseAddress, form: SchemaForm) -> None:
     """Through a connection without a database, because ours may not exist yet."""
     connection = BlockConnection(dataclasses.replace(address, database="default"))
     try:

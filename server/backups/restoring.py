@@ -39,7 +39,7 @@ from server.backups.verification import checked_content
 from server.clock import MINUTE_MS
 from server.config import Settings
 from server.data_folder import load_secret_key
-from server.migrate import migrate, migrations
+from server.migrate import create_database, migrate, migrations
 from server.models import Account, Site, Watermark
 from server.store import Store
 
@@ -80,6 +80,8 @@ class Restorer:
         self._check_release()
         self._check_serving()
         notes: list[str] = []
+        # A fresh server does not even have the database that connections name.
+        create_database(self.store.addresses[0](), self.store.form)
         connection = self.store.connection()
         try:
             rows = EventRows(connection, self.store.form)
