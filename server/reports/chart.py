@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
+from itertools import pairwise
 
 WIDTH_PX, HEIGHT_PX = 1008, 288
 """Twice what a mail shows of it: screens with small pixels stay sharp."""
@@ -37,13 +38,13 @@ def bars_png(values: Sequence[int], strong: Sequence[bool]) -> bytes:
         (_MARGIN_PX + round(slot_px * index) + gap_px // 2, _MARGIN_PX + round(slot_px * (index + 1)) - gap_px // 2)
         for index in range(len(values))
     ]
-    rows: dict[tuple[bool, tuple[bool, ...]], bytes] = {}
+    foot = HEIGHT_PX - _MARGIN_PX
+    # Lines between two of these are alike.
+    cuts = sorted({0, HEIGHT_PX, foot, *tops, *grid, *(line + 1 for line in grid)})
     picture = bytearray()
-    for y in range(HEIGHT_PX):
-        key = (y in grid, tuple(top <= y < HEIGHT_PX - _MARGIN_PX for top in tops))
-        if key not in rows:
-            rows[key] = _row(*key, edges, strong)
-        picture += b"\0" + rows[key]
+    for y, end in pairwise(cuts):
+        row = _row(y in grid, [top <= y < foot for top in tops], edges, strong)
+        picture += (b"\0" + row) * (end - y)
     # Two bits a pixel (a palette of four); the compression level is fixed, so that bytes do not depend on a default.
     header = struct.pack(">IIBBBBB", WIDTH_PX, HEIGHT_PX, 2, 3, 0, 0, 0)
     palette = b"".join(bytes(colour) for colour in _PALETTE)

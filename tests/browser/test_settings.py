@@ -10,9 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import select
 
+from server.app_database import reading
 from server.clickhouse_url import ClickHouseAddress
 from server.config import load_settings
+from server.models import ReportSubscription
+from server.reports.unsubscribing import unsubscribe_token
 from server.services import open_services
 from tests.browser.chromium import PHONE, visitor
 from tests.browser.site_visits import visit, visit_until
@@ -163,6 +167,54 @@ def test_a_share_link_with_a_password(server: FootfallServer, browser: Browser, 
             expect(page.get_by_role("status")).to_contain_text("ended")
             ended = guest.request.get(f"{base}{path}")
             assert ended.status == 404
+
+
+def test_mails_about_a_site_are_chosen_shown_and_ended(server: FootfallServer, browser: Browser, base: str) -> None:
+    with visitor(browser, base) as page:
+        log_in(page, OWNER, PASSWORD)
+        expect(page).to_have_url(re.compile("/sites"))
+        page.goto(SETTINGS)
+        page.get_by_role("link", name="Reports", exact=True).click()
+        expect(page.get_by_text("You get nothing about this site so far")).to_be_visible()
+        check_page(page, "settings-reports-empty")
+        weekly = page.get_by_label("The weekly report, on Mondays")
+        weekly.focus()
+        page.keyboard.press("Space")
+        expect(weekly).to_be_checked()
+        page.locator("form", has=weekly).get_by_role("button", name="Keep").press("Enter")
+        expect(page.get_by_role("status")).to_contain_text("Kept")
+        expect(page.get_by_role("checkbox", name="Weekly to Olga Owner")).to_be_checked()
+        page.get_by_label("Hits of an hour down to, in percent").fill("most of them")
+        page.get_by_role("button", name="Keep the alerts").click()
+        expect(page.get_by_label("Hits of an hour down to, in percent")).to_have_value("most of them")
+        check_page(page, "settings-reports-error")
+        page.get_by_label("Hits of an hour down to, in percent").fill("20")
+        page.get_by_role("button", name="Keep the alerts").click()
+        expect(page.get_by_role("status")).to_contain_text("alerts are kept")
+        page.get_by_label("Mail address").fill("client@example.com")
+        page.get_by_role("button", name="Ask this address").click()
+        expect(page.get_by_text("has not agreed yet")).to_be_visible()
+        page.get_by_role("button", name="Send me one now").click()
+        expect(page.get_by_role("status")).to_contain_text("on its way to you")
+        check_page(page, "settings-reports")
+    report = mail_to(server, OWNER, f"{SITE}: ".replace(".", ".\u2060"))
+    assert "Visitors by day" in report.text
+    with visitor(browser, base) as guest:
+        guest.goto(link_in(mail_to(server, "client@example.com", "for you?"), server))
+        check_page(guest, "reports-agree")
+        guest.get_by_role("button", name="Agree").click()
+        expect(guest.get_by_role("heading", name="Thank you")).to_be_visible()
+    services = open_services(load_settings(data_dir=server.data_dir))
+    with reading(services.engine) as session:
+        row = session.execute(select(ReportSubscription).where(ReportSubscription.user_id.is_not(None))).scalar_one()
+        path = f"/unsubscribe/{unsubscribe_token(services.secret_key, row)}"
+    services.close()
+    with visitor(browser, base) as guest:
+        guest.goto(path)
+        check_page(guest, "unsubscribe")
+        guest.keyboard.press("Tab")
+        guest.get_by_role("button", name="Unsubscribe").press("Enter")
+        expect(guest.get_by_role("heading", name="You are unsubscribed")).to_be_visible()
 
 
 def test_name_zone_and_the_rest_of_the_pages(server: FootfallServer, browser: Browser, base: str) -> None:
