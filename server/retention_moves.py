@@ -5,7 +5,7 @@ staging table of the same form, one (table, site, month, class) at a time:
 
     copy, nobody sees it ─▶ state `switching` ─▶ DELETE of the old ones ─▶ MOVE PARTITION of the new ones ─▶ done
 
-The copy takes as long as it takes; between the DELETE and the MOVE, well under a second for a month, a reader may miss
+The copy takes as long as it takes; between the DELETE and the MOVE, about a second for a month, a reader may miss
 the month. Each step may be cut and is done again: until `switching` the copy is thrown away and made anew; afterwards
 the DELETE finds nothing more, and a MOVE takes what is still in the staging table, so no row is there twice or never.
 `server.audit` counts a month that is switching in the staging table.

@@ -17,7 +17,7 @@ FROM
         f.*,
         row_number() OVER (
             PARTITION BY f.site_id, f.day, f.dimension
-            ORDER BY f.visitors DESC, f.pageviews DESC, if(f.value_id > $empty_id, n.name, f.value)
+            ORDER BY f.visitors DESC, f.pageviews DESC, if(f.value_id > $empty_id, n.name, f.value), f.currency
         ) AS place
     FROM ($facts) AS f
     ANY LEFT JOIN (SELECT site_id, name_id, name FROM names WHERE site_id IN $sites) AS n

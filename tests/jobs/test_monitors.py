@@ -16,7 +16,7 @@ from jobs import monitors
 from jobs.context import JobContext
 from jobs.job import CatchUp, Job, Shard
 from jobs.limits import JobLimits
-from jobs.monitors import MonitorRefused, Monitors, make_checks
+from jobs.monitors import MonitorRefused, Monitors, check_name, make_checks
 from jobs.runner import JobRunner, Piece
 from jobs.schedule import JOBS
 from jobs.state import Run
@@ -151,17 +151,18 @@ def test_without_a_monitor_nothing_is_sent(tmp_path: Path, settings: Settings, m
 
 
 def test_checks_are_made_once_and_then_brought_up_to_date(settings: Settings, monitor: Healthchecks) -> None:
+    pieces = [check_name(line, shard) for line in JOBS for shard in line.pieces()]
     made = make_checks(settings, JOBS)
-    assert [check.is_new for check in made] == [True] * len(JOBS)
+    assert [(check.name, check.is_new) for check in made] == [(name, True) for name in pieces]
     by_slug = {check["slug"]: check for check in monitor.checks}
-    assert by_slug.keys() == {line.monitor for line in JOBS}
+    assert by_slug.keys() == set(pieces)
     tidy = by_slug["footfall-tidy"]
     assert (tidy["schedule"], tidy["tz"], tidy["grace"], tidy["channels"]) == ("23 3 * * *", "UTC", 5400, "*")
     tidy["channels"] = "only-me"
     tidy["schedule"] = "0 0 * * *"
     made = make_checks(settings, JOBS)
-    assert [check.is_new for check in made] == [False] * len(JOBS)
-    assert len(monitor.checks) == len(JOBS)
+    assert [check.is_new for check in made] == [False] * len(pieces)
+    assert len(monitor.checks) == len(pieces)
     assert (tidy["schedule"], tidy["channels"]) == ("23 3 * * *", "only-me")
 
 
