@@ -116,7 +116,7 @@ def figures(settings: Settings, app: Engine, sites: int) -> Iterator[Result]:
 def run_piece(settings: Settings, shard: str, due: str) -> tuple[resource.struct_rusage, int]:
     """`footfall jobs run reports` for a piece; what it took, and the most bytes it had in memory.
 
-    The kernel's own `ru_maxrss` would tell of this process too, from which the other one was forked. Raises `WrongCount`
+    The kernel's `ru_maxrss` would tell of this process too, from which the other one was forked. Raises `WrongCount`
     when the piece failed.
     """
     arguments = ["jobs", "run", "reports", "--shard", shard, "--at", due]
