@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from server.config import load_settings
 from server.models import JobRun, Watermark
 from tests.server.front_host import Answer, Reader, hit
 from tests.services.clickhouse import fresh_database
-from tests.services.footfall import FootfallServer, running_footfall
+from tests.services.footfall import CHECKOUT, FootfallServer, running_footfall
 from tests.services.postgresql import running_postgresql
 from tests.services.redis import running_redis
 
@@ -286,8 +287,17 @@ def _spool_ids(server: FootfallServer) -> set[str]:
     return {path.name for path in (server.data_dir / "spool").iterdir()}
 
 
-def test_the_second_start_takes_under_three_seconds(tmp_path: Path) -> None:
-    """Measured in CPU of the processes: other programs on the test machine must not fail it."""
+LIBRARIES = "sqlalchemy.orm, tornado.web, clickhouse_driver, pydantic_settings, redis, huey.api, psycopg, limits"
+
+
+def test_a_second_start_costs_little_more_than_its_libraries(tmp_path: Path) -> None:
+    """In CPU of the two processes, against what an interpreter takes for the packages alone: however fast the machine,
+    and whatever else runs on it. Under three seconds on the machine that README speaks of.
+    """
+    before = os.times()
+    subprocess.run([sys.executable, "-c", f"import server, {LIBRARIES}"], check=True, cwd=CHECKOUT)
+    after = os.times()
+    libraries_s = after.children_user + after.children_system - before.children_user - before.children_system
     with running_footfall(tmp_path / "data"):
         pass
     server = FootfallServer(tmp_path / "data")
@@ -295,7 +305,8 @@ def test_the_second_start_takes_under_three_seconds(tmp_path: Path) -> None:
         server.start()
         assert server._process is not None
         family = [psutil.Process(server._process.pid), *server.collect_processes()]
-        assert sum(sum(process.cpu_times()[:2]) for process in family) < 3
+        spent_s = sum(sum(process.cpu_times()[:2]) for process in family)
+        assert spent_s < 2 * len(family) * libraries_s
     finally:
         server.stop()
 

@@ -45,7 +45,9 @@ class FootfallServer:
             "internal_port": str(self.internal_port),
             **self._settings,
         }
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("FOOTFALL_")}
+        # As on a user's machine, what the first start compiled is there for the next.
+        not_ours = ("FOOTFALL_", "PYTHONDONTWRITEBYTECODE")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(not_ours)}
         kept |= {name: value for name, value in os.environ.items() if name == "FOOTFALL_CHDB_LIBRARY"}
         return {**kept, **{f"FOOTFALL_{name.upper()}": value for name, value in ours.items()}}
 
