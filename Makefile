@@ -6,6 +6,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 FUZZ_SECONDS ?= 60
 CRASH_ROUNDS ?= 200
+# Files of tests run beside each other: each worker starts stores of its own, about 1 GB together.
+TEST_WORKERS ?= 2
 # Debian's chromium, nginx and redis-server install some of their programs here.
 export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 
@@ -32,7 +34,7 @@ test: .make/built .make/scripts .make/dev ## every test; starts the real service
 	@$(PY) -m tests.services --install
 	cargo test --package footfall-ingest --locked --quiet
 	npm test --silent
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: .make/built .make/scripts .make/dev ## formatters, linters, types, stubs against the binaries
 	$(PY) -m ruff check --no-cache .
