@@ -12,12 +12,13 @@ from sqlalchemy import delete, select, update
 from server.accounts.audit_log import Action, write_entry
 from server.accounts.deletion import only_members, owners_of
 from server.app_database import bump_version, reading, writing
+from server.backups.register import last_expiry
 from server.billing.checkout import end_subscriptions
 from server.billing.errors import StripeAway, StripeRefused
 from server.clock import time_text
 from server.destruction import MutationFailed
 from server.models import Account, DeletionRequest, FeatureFlag, Mail, Site, User
-from server.site_destruction import HitsUnderWay, Means, backups_until_ms, destroy_site, tables_about
+from server.site_destruction import HitsUnderWay, Means, destroy_site, tables_about
 
 HELD_UP = (HitsUnderWay, MutationFailed, StripeAway, StripeRefused, ClickHouseError, OSError)
 """What may be over by the next time: a machine, a store or Stripe is away."""
@@ -83,7 +84,8 @@ def _finish(means: Means, request_id: int, account_id: int) -> None:
         for flag in session.execute(select(FeatureFlag)).scalars():
             if account_id in flag.account_ids:
                 flag.account_ids = [number for number in flag.account_ids if number != account_id]
-        request.destroyed_at_ms, request.backups_until_ms = now_ms, backups_until_ms(session)
+        request.destroyed_at_ms = now_ms
+        request.backups_until_ms = last_expiry(session, means.services.settings, now_ms)
         until = "" if request.backups_until_ms is None else time_text(request.backups_until_ms)
         write_entry(
             session,

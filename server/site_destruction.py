@@ -14,18 +14,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Table, delete, func, select, update
+from sqlalchemy import Table, delete, select, update
 from sqlalchemy.orm import Session
 
 from server.accounts.audit_log import Action
 from server.app_database import bump_version, minimum_watermark, reading, writing
+from server.backups.register import last_expiry
 from server.clickhouse_tcp import BlockConnection
 from server.clock import DAY_MS, time_text
 from server.closed_days import closed_topic
 from server.destruction import RowsOfSite, next_number, sites_with_rows
 from server.imports.uploads import upload_path
 from server.migrate import SchemaForm
-from server.models import Backup, Base, ClosedDay, Destruction, Import, OpenDay, RetentionMove, Site
+from server.models import Base, ClosedDay, Destruction, Import, OpenDay, RetentionMove, Site
 from server.quarantine import Quarantine
 from server.quarantine_purge import purge
 from server.retention_moves import Mover, class_tables, settle_move
@@ -118,12 +119,6 @@ def tables_about(column: str) -> list[Table]:
     ]
 
 
-def backups_until_ms(session: Session) -> int | None:
-    """When the last backup that may hold what is destroyed now expires; None when there is no backup."""
-    there = Backup.state.in_(("running", "complete"))
-    return session.execute(select(func.max(Backup.expires_at_ms)).where(there)).scalar()
-
-
 def _begin(means: Means, site_id: int) -> Destruction | None:
     with writing(means.services.engine) as session:
         means.fence(session)
@@ -205,7 +200,8 @@ def _finish(means: Means, site_id: int) -> None:
             upload_path(services.settings, import_id).unlink(missing_ok=True)
         for table in tables_about("site_id"):
             session.execute(delete(table).where(table.c.site_id == site_id))
-        row.ended_at_ms, row.backups_until_ms = means.now_ms(), backups_until_ms(session)
+        row.ended_at_ms = means.now_ms()
+        row.backups_until_ms = last_expiry(session, means.services.settings, row.ended_at_ms)
         until = "" if row.backups_until_ms is None else time_text(row.backups_until_ms)
         log(session, site, Action.SITE_DESTROYED, None, backups_until=until)
         # The name is free again. No domain has such a one, and the audit log keeps what it was.
