@@ -198,10 +198,10 @@ def choose_cpus() -> Cpus:
 
 
 @contextlib.contextmanager
-def pinned(cpu: int) -> Iterator[None]:
-    """Keep this process, and children it starts meanwhile, on one CPU."""
+def pinned(*cpus: int) -> Iterator[None]:
+    """Keep this process, and children it starts meanwhile, on these CPUs."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {cpu})
+    os.sched_setaffinity(0, cpus)
     try:
         yield
     finally:

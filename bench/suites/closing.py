@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from bench.harness import Budget, Result, Run
+from bench.harness import Budget, Result, Run, pinned
 from bench.suites.queries import Bench, MeasuredConnection, fill, make_bench
 from bench.traffic.generated_year import SITES, TODAY
 from server.clickhouse_tcp import BlockConnection
@@ -47,8 +47,7 @@ def measure(run: Run) -> Iterator[Result]:
     home = Path(tempfile.mkdtemp(prefix="footfall-bench-", dir=os.environ.get("FOOTFALL_BENCH_DIR")))
     try:
         # The server has both CPUs, as in the budgets.
-        os.sched_setaffinity(0, {run.cpus.server, run.cpus.client})
-        with running_clickhouse(home / "clickhouse") as server:
+        with pinned(run.cpus.server, run.cpus.client), running_clickhouse(home / "clickhouse") as server:
             bench = make_bench(home / "day", server.address, "day", 1)
             fill(bench, events, today_events=0)
             yield closing_cost(bench, 1 if run.quick else run.rounds)

@@ -32,7 +32,7 @@ from typing import cast
 import psutil
 from sqlalchemy import Engine, func, insert, select
 
-from bench.harness import Budget, Result, Run
+from bench.harness import Budget, Result, Run, pinned
 from jobs.closing_chunk import Closer
 from jobs.closing_days import due_groups
 from jobs.job import Shard
@@ -70,8 +70,7 @@ def measure(run: Run) -> Iterator[Result]:
     home = Path(tempfile.mkdtemp(prefix="footfall-bench-", dir=os.environ.get("FOOTFALL_BENCH_DIR")))
     try:
         # The server and the job share both CPUs, as on a small machine.
-        os.sched_setaffinity(0, {run.cpus.server, run.cpus.client})
-        with running_clickhouse(home / "clickhouse") as server:
+        with pinned(run.cpus.server, run.cpus.client), running_clickhouse(home / "clickhouse") as server:
             address = ClickHouseAddress(hosts=server.address.hosts, database=DATABASE, send_receive_timeout_s=3_600)
             settings = load_settings(data_dir=home / "data", clickhouse_url=f"clickhouse://127.0.0.1:{server.port}")
             app = open_app_database(settings)

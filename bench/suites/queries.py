@@ -35,7 +35,7 @@ from typing import Any, cast
 from clickhouse_driver.protocol import ServerPacketTypes
 from sqlalchemy import Engine, select
 
-from bench.harness import Budget, Result, Run
+from bench.harness import Budget, Result, Run, pinned
 from bench.traffic.generated_year import (
     DAYS,
     SITES,
@@ -180,8 +180,7 @@ def measure(run: Run) -> Iterator[Result]:
     days = QUICK_DAYS if run.quick else DAYS
     try:
         # The server has both CPUs, as in the budgets.
-        os.sched_setaffinity(0, {run.cpus.server, run.cpus.client})
-        with running_clickhouse(home / "clickhouse") as server:
+        with pinned(run.cpus.server, run.cpus.client), running_clickhouse(home / "clickhouse") as server:
             tenth = make_bench(home / "tenth", server.address, "tenth", days)
             fill(tenth, events // 10, today_events=0)
             close_days(tenth)
