@@ -14,6 +14,7 @@ from pathlib import Path
 from server.backups.errors import MissingObject, TargetRefused, TargetUnavailable
 from server.backups.target import Read, Stored
 from server.config import Settings
+from server.spool import sync_folder
 
 UPLOADS = "uploads"
 """What is being written, by random names."""
@@ -64,7 +65,7 @@ class FolderTarget:
                 final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 os.rename(temporary, final)
                 for folder in (final.parent, self._root):
-                    _sync_folder(folder)
+                    sync_folder(folder)
         except BaseException:
             with suppress(OSError):
                 file.close()
@@ -132,11 +133,3 @@ def _told(error: OSError, root: Path) -> TargetRefused | TargetUnavailable:
     if isinstance(error, PermissionError):
         return TargetRefused(f"the folder of backups {root} refuses this user: {error.strerror}")
     return TargetUnavailable(f"the folder of backups {root} cannot be used: {error.strerror}")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -41,6 +41,7 @@ from server.config import Settings
 from server.data_folder import load_secret_key
 from server.migrate import create_database, migrate, migrations
 from server.models import Account, Site, Watermark
+from server.spool import sync_folder
 from server.store import Store
 
 Progress = Callable[[int, int, str], None]
@@ -98,7 +99,7 @@ class Restorer:
             notes += self._restore_app()
             self.store.migrate()
             self._marker.unlink()
-            _sync(self._marker.parent)
+            sync_folder(self._marker.parent)
             return Restored(self.manifest.rows, sum(self.manifest.app.rows.values()), sent, tuple(notes))
         finally:
             connection.close()
@@ -176,7 +177,7 @@ class Restorer:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, self._marker)
-        _sync(self._marker.parent)
+        sync_folder(self._marker.parent)
 
     def _migrate_store(self) -> None:
         migrate(self.store.addresses[0](), self.store.form, only=self.manifest.store_migrations)
@@ -257,11 +258,3 @@ def _drop_everything(connection: Connection) -> None:
     there = MetaData()
     there.reflect(connection)
     there.drop_all(connection)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
