@@ -43,10 +43,11 @@ def queue_due(services: Services, runner: JobRunner) -> int:
     return len(pieces)
 
 
-# A failed run is the job's to try again. The task is tried again when the app database was away, and does not alert.
-@task(KIND, attempts=3, first_delay_s=15, deadline_s=DEADLINE_S, alerts=False)
-def run_due(run: TaskRun, *, job: str, shard: str) -> None:
-    """Run what is due of a piece of a job."""
+def runner_and_piece(run: TaskRun, name: str, shard_text: str) -> tuple[JobRunner, Piece]:
+    """What runs jobs under a task, and ends with it; and the piece of a job that the task names.
+
+    Raises `UnknownJob`, `ShardRefused`.
+    """
 
     def observe(rows: int, message: str) -> None:
         try:
@@ -55,9 +56,16 @@ def run_due(run: TaskRun, *, job: str, shard: str) -> None:
             raise RunInterrupted from error
 
     runner = JobRunner(run.services, JOBS, observe=observe)
+    job = runner.job(name)
+    return runner, Piece(job, job.piece(shard_text))
+
+
+# A failed run is the job's to try again. The task is tried again when the app database was away, and does not alert.
+@task(KIND, attempts=3, first_delay_s=15, deadline_s=DEADLINE_S, alerts=False)
+def run_due(run: TaskRun, *, job: str, shard: str) -> None:
+    """Run what is due of a piece of a job."""
     try:
-        found = runner.job(job)
-        piece = Piece(found, found.piece(shard))
+        runner, piece = runner_and_piece(run, job, shard)
     except (UnknownJob, ShardRefused) as error:
         # Queued by a process of another version.
         log.warning("a queued job is not of this version's table", extra={"reason": str(error)})

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select
 
-import jobs.started
+import jobs.due_tasks
+import jobs.started  # noqa: F401 - takes the task
 from jobs.job import CatchUp, Job
 from jobs.runner import JobRunner
 from jobs.schedule import JOBS
@@ -37,7 +38,7 @@ def table(monkeypatch: pytest.MonkeyPatch, services: Services) -> None:
         Job(name, "5 * * * *", work, 60, "", CatchUp.LATEST, 600)
         for name, work in (("works", lambda _: 7), ("breaks", fails))
     )
-    monkeypatch.setattr(jobs.started, "JOBS", table)
+    monkeypatch.setattr(jobs.due_tasks, "JOBS", table)
     JobRunner(services, table).tick()
 
 
