@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -113,8 +114,8 @@ def pack_rows(fields: int, rows: Iterable[Row]) -> bytes:
     return struct.pack("<HHI", fields, 0, count) + out
 
 
-def crc32c(data: bytes) -> int:
-    """CRC-32C, four bytes per step by four tables."""
+@functools.cache
+def _crc32c_tables() -> tuple[list[int], list[int], list[int], list[int]]:
     first = []
     for byte in range(256):
         value = byte
@@ -124,6 +125,12 @@ def crc32c(data: bytes) -> int:
     second = [(value >> 8) ^ first[value & 0xFF] for value in first]
     third = [(value >> 8) ^ first[value & 0xFF] for value in second]
     fourth = [(value >> 8) ^ first[value & 0xFF] for value in third]
+    return first, second, third, fourth
+
+
+def crc32c(data: bytes) -> int:
+    """CRC-32C, four bytes per step by four tables."""
+    first, second, third, fourth = _crc32c_tables()
     crc = 0xFFFFFFFF
     whole = len(data) & ~3
     for (word,) in struct.iter_unpack("<I", data[:whole]):

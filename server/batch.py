@@ -12,7 +12,7 @@ import os
 import struct
 from array import array
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,9 +39,10 @@ BLOCKED = next(code for code, label in OUTCOME_LABELS.items() if label == "block
 
 _PEEK = struct.Struct("<12xI16xq")
 """Shard and creation time in the segment header: rust_ext/ingest/src/segment.rs."""
-_HIT_KIND = 1
-_SITE_AND_TIME = struct.Struct("<Iq")
-"""Of a record, behind its first four bytes: rust_ext/ingest/src/record.rs."""
+HIT_KIND = 1
+"""The kind of a record that has everything of a hit."""
+_RECORD_HEAD = struct.Struct("<BxxxIq")
+"""Kind, site and time of a record: rust_ext/ingest/src/record.rs."""
 LedgerEntry = tuple[int, int, int, int, int]
 """(site_id, hour in seconds, outcome code, bot_reasons, count)"""
 
@@ -155,9 +156,15 @@ def prepare(path: Path, destroyed_sites: Collection[int] = ()) -> Batch:
             return _encode(path, scan.header + data[len(scan.header) :], size, scan, destroyed_sites)
 
 
-def _is_hit_of(data: mmap.mmap | bytes, offset: int, site_ids: Collection[int]) -> bool:
-    """Whether the record whose payload is there is a hit of one of these sites: rust_ext/ingest/src/record.rs."""
-    return data[offset] == _HIT_KIND and int.from_bytes(data[offset + 4 : offset + 8], "little") in site_ids
+def record_places(scan: SegmentScan) -> Iterator[tuple[int, int]]:
+    """Offset and length of each record's payload, in order."""
+    return zip(array("I", scan.offsets), array("I", scan.lengths), strict=True)
+
+
+def record_head(data: mmap.mmap | bytes, offset: int) -> tuple[int, int, int]:
+    """(kind, site_id, time in ms) of the record whose payload is there."""
+    kind, site_id, time_ms = _RECORD_HEAD.unpack_from(data, offset)
+    return kind, site_id, time_ms
 
 
 def _encode(
@@ -202,9 +209,9 @@ def _without_hits(
 ) -> tuple[bytes, bytes, Counter[tuple[int, int]]]:
     """Offsets and lengths of the records that are no hits of these sites, and how many are, by (site, hour in s)."""
     offsets, lengths, skipped = array("I"), array("I"), Counter[tuple[int, int]]()
-    for offset, length in zip(array("I", scan.offsets), array("I", scan.lengths), strict=True):
-        if _is_hit_of(data, offset, site_ids):
-            site_id, time_ms = _SITE_AND_TIME.unpack_from(data, offset + 4)
+    for offset, length in record_places(scan):
+        kind, site_id, time_ms = record_head(data, offset)
+        if kind == HIT_KIND and site_id in site_ids:
             skipped[site_id, time_ms // 3_600_000 * 3_600] += 1
         else:
             offsets.append(offset)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rust_ext import scan_segment
 from rust_ext.pack_rules import crc32c
+from server.batch import BLOCKED, HIT_KIND, record_head, record_places
 from server.quarantine import Quarantine, Quarantined
 from server.spool import sync_folder
 
@@ -23,13 +24,9 @@ _HEADER_BYTES = 64
 _FRAME_BYTES = 16
 _SEGMENT_ID = slice(16, 32)
 _SYNC_MARK = b"\xf1\x7f\xa1\x1d"
-_KIND_HIT = 1
 _KIND_SHORT = 2
-_BLOCKED = 7
-_HEAD = struct.Struct("<BxxxIq")
 _SHORT = struct.Struct("<BBHIq")
 _FRAME = struct.Struct("<II")
-_U32_BYTES = 4
 
 
 def purge(quarantine: Quarantine, site_ids: Collection[int]) -> int:
@@ -69,29 +66,19 @@ def without_sites(data: bytes, site_ids: frozenset[int]) -> bytes:
         return bytes(len(data)) if data.strip(b"\0") else data
     header = scan.header[:_HEADER_BYTES]
     segment_id = header[_SEGMENT_ID]
-    out, position, is_changed = bytearray(header), _HEADER_BYTES, False
-    for offset, length in _records(scan.offsets, scan.lengths):
+    out, position = bytearray(header), _HEADER_BYTES
+    for offset, length in record_places(scan):
         start = offset - _FRAME_BYTES
         out += bytes(start - position)
-        payload = data[offset : offset + length]
-        kind, site_id, time_ms = _HEAD.unpack_from(payload)
-        if kind == _KIND_HIT and site_id in site_ids:
+        kind, site_id, time_ms = record_head(data, offset)
+        if kind == HIT_KIND and site_id in site_ids:
             (ordinal,) = struct.unpack_from("<I", data, start + 8)
-            short = _SHORT.pack(_KIND_SHORT, _BLOCKED, 0, site_id, time_ms)
+            short = _SHORT.pack(_KIND_SHORT, BLOCKED, 0, site_id, time_ms)
             checked = _FRAME.pack(len(short), ordinal)
             checksum = crc32c(segment_id + checked + short)
             out += _SYNC_MARK + checked + struct.pack("<I", checksum) + short
-            is_changed = True
         else:
             out += data[start : offset + length]
         position = offset + length
-    tail = data[position:]
-    is_changed |= bool(tail.strip(b"\0"))
-    out += bytes(len(tail))
-    return bytes(out) if is_changed or bytes(out) != data else data
-
-
-def _records(offsets: bytes, lengths: bytes) -> list[tuple[int, int]]:
-    count = len(offsets) // _U32_BYTES
-    form = f"<{count}I"
-    return list(zip(struct.unpack(form, offsets), struct.unpack(form, lengths), strict=True))
+    out += bytes(len(data) - position)
+    return bytes(out)
