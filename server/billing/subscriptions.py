@@ -59,11 +59,15 @@ NONE_AT_ALL = SubscriptionVersion("", "", "", "", "", 0, None, None, None, None,
 
 @dataclass(frozen=True)
 class Heard:
-    """What Stripe said about a customer, and the plan that it comes to now; None where nobody can say."""
+    """What Stripe said about a customer, and the plan that it comes to now; None where nobody can say.
+
+    `has_had_trial`: whether any of the customer's subscriptions had one, also one that has ended.
+    """
 
     version: SubscriptionVersion | None
     unpaid_since_ms: int | None
     plan: Plan | None
+    has_had_trial: bool
 
 
 def refresh(services: Services, customer_id: str, now_ms: int) -> bool:
@@ -83,7 +87,9 @@ def refresh(services: Services, customer_id: str, now_ms: int) -> bool:
         version = counting_one(services.settings, versions)
         is_behind = version is not None and version.status in IN_ARREARS
         unpaid_since_ms = api.unpaid_since_ms(version.subscription_id) if version is not None and is_behind else None
-        heard = Heard(version, unpaid_since_ms, entitled_plan(services.settings, version, unpaid_since_ms, now_ms))
+        plan = entitled_plan(services.settings, version, unpaid_since_ms, now_ms)
+        had_trial = any(each.trial_ends_at_ms is not None for each in versions)
+        heard = Heard(version, unpaid_since_ms, plan, had_trial)
         outcome = _apply(services, row, heard, event_ids, now_ms)
         if outcome is not None:
             _raise_alerts(services, row.account_id, versions, heard)
@@ -132,7 +138,7 @@ def _values(row: Subscription, heard: Heard) -> dict[str, Any]:
         "trial_ends_at_ms": version.trial_ends_at_ms,
         "cancels_at_ms": version.cancels_at_ms,
         "unpaid_since_ms": heard.unpaid_since_ms,
-        "has_had_trial": row.has_had_trial or version.trial_ends_at_ms is not None,
+        "has_had_trial": row.has_had_trial or heard.has_had_trial,
         # Who is in grace is told once about each bill; who was too late for it hears of the plan's end instead.
         "told_unpaid_since_ms": told if heard.plan is None or heard.plan is FREE else heard.unpaid_since_ms or told,
     }

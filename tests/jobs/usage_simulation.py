@@ -221,7 +221,7 @@ class Year:
         )
         with reading(self.engine) as session:
             row = session.get_one(Subscription, account_id)
-        assert _apply(self.services, row, Heard(version, None, plan), [], self.clock()) is not None
+        assert _apply(self.services, row, Heard(version, None, plan, has_had_trial=False), [], self.clock()) is not None
         self.lives[account_id].billed = billed
         self.lives[account_id].observe(self.clock())
 
