@@ -4,7 +4,7 @@ SELECT
     toString(outcome) AS outcome,
     toInt64(sum(count)) AS hits
 FROM ledger
-WHERE outcome != 'destroyed' AND import_id = 0 AND hour >= toDateTime(%(from_s)s, 'UTC')
+WHERE outcome != 'destroyed' AND import_id = 0 AND hour >= toDateTime({from_s:Int64}, 'UTC')
 GROUP BY day_ms, outcome
 ORDER BY day_ms, outcome
 LIMIT 10000

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from clickhouse_driver.errors import Error as ClickHouseError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.clock import DAY_MS, now_ms, time_text
-from server.config import Settings
-from server.embedded import EmbeddedUnavailable
 from server.handler import AppContext
 from server.models import Site
 from server.pages.admin.staff_page import StaffPage
-from server.queries import run_query
 from server.queries.drops import ACCEPTED, REASON_LABELS
-from server.store import configured_store
+from server.queries.errors import QueryFailed, QueryRefused
+from server.queries.event_reader import EventReader
+from server.queries.statements import sql_text
 
 log = logging.getLogger(__name__)
 
 DAYS = 14
 
-STORE_ERRORS = (OSError, EOFError, EmbeddedUnavailable, ClickHouseError)
-"""What an event store that is away raises."""
+STORE_ERRORS = (QueryFailed, QueryRefused)
+"""What is raised where the event store is away, or too busy."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +49,15 @@ class HitsByDay:
     reasons: tuple[Reason, ...]
 
 
-def hits_by_day(settings: Settings, days: int, now: int) -> HitsByDay:
+def first_ms_of(days: int, now: int) -> int:
+    """When the first of the last days (UTC) began, today included."""
+    return now - now % DAY_MS - (days - 1) * DAY_MS
+
+
+def hits_by_day(reader: EventReader, days: int, now: int) -> HitsByDay:
     """Of the last days, today included. Blocks; raises one of `STORE_ERRORS`."""
-    first_ms = now - now % DAY_MS - (days - 1) * DAY_MS
-    with closing(configured_store(settings).connection()) as connection:
-        rows = run_query(connection, "dropped_by_day", from_s=first_ms // 1000)
+    first_ms = first_ms_of(days, now)
+    rows = reader.rows(sql_text("dropped_by_day"), {"from_s": first_ms // 1000})
     counts: dict[str, list[int]] = {}
     for day_ms, outcome, hits in rows:
         number = int((day_ms - first_ms) // DAY_MS)
@@ -72,6 +73,11 @@ def hits_by_day(settings: Settings, days: int, now: int) -> HitsByDay:
     )
 
 
+def dropped_sites(reader: EventReader, days: int, now: int) -> list[Any]:
+    """(site_id, hits, reasons) of the sites with the most dropped hits. Blocks; raises one of `STORE_ERRORS`."""
+    return reader.rows(sql_text("dropped_sites"), {"from_s": first_ms_of(days, now) // 1000})
+
+
 class DropsHandler(StaffPage):
     """`/admin/drops`"""
 
@@ -80,10 +86,10 @@ class DropsHandler(StaffPage):
 
     async def get(self) -> None:
         """The page; it says so when the event store is away."""
-        settings, now = self.app_context.settings, now_ms()
+        stats, now = self.app_context.stats, now_ms()
         try:
-            found = await self.in_thread(hits_by_day, settings, DAYS, now)
-            sites = await self.in_thread(self._sites, now)
+            found = await stats.run(hits_by_day, stats.reader, DAYS, now)
+            sites = await stats.run(dropped_sites, stats.reader, DAYS, now)
         except STORE_ERRORS as error:
             log.warning("drops were not counted", extra={"reason": type(error).__name__})
             self.show(found=None, sites=[], names={}, labels=REASON_LABELS)
@@ -94,11 +100,6 @@ class DropsHandler(StaffPage):
             return dict(session.execute(select(Site.site_id, Site.domain).where(Site.site_id.in_(numbers))).all())
 
         self.show(found=found, sites=sites, names=await self.read(names), labels=REASON_LABELS)
-
-    def _sites(self, now: int) -> list[Any]:
-        first_ms = now - now % DAY_MS - (DAYS - 1) * DAY_MS
-        with closing(configured_store(self.app_context.settings).connection()) as connection:
-            return run_query(connection, "dropped_sites", from_s=first_ms // 1000)
 
 
 def routes(app_context: AppContext) -> list[Any]:

@@ -96,7 +96,8 @@ class OverviewHandler(StaffPage):
     async def _dropped_today(self) -> Eye:
         hint, path = "hits since midnight UTC", "/admin/drops"
         try:
-            found = await self.in_thread(hits_by_day, self.app_context.settings, 1, now_ms())
+            stats = self.app_context.stats
+            found = await stats.run(hits_by_day, stats.reader, 1, now_ms())
         except STORE_ERRORS as error:
             log.warning("drops were not counted", extra={"reason": type(error).__name__})
             return Eye("dropped today", None, path, True, "the event store does not answer")
