@@ -28,11 +28,10 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Engine, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from jobs.job import Shard
-from server.app_database import reading, writing
+from server.app_database import inserting, reading, writing
 from server.models import JobRun, JobState
 
 # The widths of columns.
@@ -111,9 +110,8 @@ def holder_of(token: str) -> str:
 
 def register(engine: Engine, job: str, shard: Shard, now_ms: int) -> None:
     """Make the row if there is none: a job that is new is due from now on, not for the time before."""
-    make = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
     with writing(engine) as session:
-        row = make(JobState).values(job=job, shard=str(shard), settled_until_ms=now_ms)
+        row = inserting(session, JobState).values(job=job, shard=str(shard), settled_until_ms=now_ms)
         session.execute(row.on_conflict_do_nothing())
 
 

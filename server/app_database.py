@@ -22,11 +22,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import Engine, create_engine, delete, event, func, inspect, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from server.config import Settings
-from server.models import Version, Watermark
+from server.models import Base, Version, Watermark
 
 # PostgreSQL advisory lock taken while migrating, so that the pods of a fleet migrate one by one: "FOOT" in ASCII.
 MIGRATION_LOCK_KEY = 0x464F4F54
@@ -90,6 +91,12 @@ def reading(engine: Engine) -> Iterator[Session]:
     """A transaction that only reads: it sees one state of the database. What it read may be used afterwards."""
     with Session(engine, expire_on_commit=False) as session:
         yield session
+
+
+def inserting(session: Session, model: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that can say what happens ON CONFLICT, which each store's dialect has for itself."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    return insert(model)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -23,12 +23,11 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Engine, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from tornado.web import HTTPError
 
 from rust_ext import Collector
 from server.accounts.access import key
-from server.app_database import writing
+from server.app_database import inserting, writing
 from server.clock import DAY_MS, now_ms
 from server.handler import AppContext, BaseHandler
 from server.models import BatchClaim, Scope
@@ -59,10 +58,9 @@ def claim_batch(
     engine: Engine, account_id: int, key_hash: str, body_hash: str, now_ms: int
 ) -> tuple[int, bytes] | None:
     """Claim a batch: None when it is ours to append, else the stored answer. Raises `BatchConflict`. Blocks."""
-    insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
     with writing(engine) as session:
         session.execute(delete(BatchClaim).where(BatchClaim.claimed_at_ms < now_ms - CLAIM_LIFE_MS))
-        claim = insert(BatchClaim).values(
+        claim = inserting(session, BatchClaim).values(
             account_id=account_id, key_hash=key_hash, body_hash=body_hash, claimed_at_ms=now_ms
         )
         # RETURNING says whether the row is new: a driver's row count after a conflict is not reliable.

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from sqlalchemy import case, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from server.app_database import inserting
 from server.models import ClosedDay, Site
 from server.site_zones import start_of, zones_of
 
@@ -102,7 +102,6 @@ def mark_dirty(session: Session, site_id: int, days: Iterable[date | str], now_m
     if site is None:
         return
     zones = zones_of(session, site)
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     for day in sorted({each if isinstance(each, date) else date.fromisoformat(each) for each in days}):
         values = {
             "site_id": site_id,
@@ -115,7 +114,7 @@ def mark_dirty(session: Session, site_id: int, days: Iterable[date | str], now_m
         }
         later = case((ClosedDay.closed_at_ms >= now_ms, ClosedDay.closed_at_ms + 1), else_=now_ms)
         session.execute(
-            insert(ClosedDay)
+            inserting(session, ClosedDay)
             .values(values)
             .on_conflict_do_update(
                 index_elements=[ClosedDay.site_id, ClosedDay.day], set_={"is_dirty": True, "closed_at_ms": later}
@@ -153,8 +152,7 @@ def _values(each: Switch) -> dict[str, int]:
 
 def _add(session: Session, some: Sequence[Switch]) -> set[tuple[int, str]]:
     """Days that had no row; which of them were switched."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    statement = insert(ClosedDay).values(
+    statement = inserting(session, ClosedDay).values(
         [{**_values(each), "site_id": each.site_id, "day": each.day.isoformat(), "is_dirty": False} for each in some]
     )
     # Somebody marked it dirty meanwhile, for the first time: it has no version yet, and stays dirty.

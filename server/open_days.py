@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import delete, exists, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from server.app_database import inserting
 from server.closed_days import OPEN
 from server.models import ClosedDay, OpenDay, Site
 
@@ -49,8 +49,7 @@ def begin_open(session: Session, site_id: int, day: date) -> OpenVersion:
     """
     nothing = {"version": NOTHING_YET, "starts_at_ms": 0, "cut_ms": 0, "next_at_ms": 0}
     if session.get(Site, site_id) is not None:
-        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        added = insert(OpenDay).values({**nothing, "site_id": site_id, "day": day.isoformat()})
+        added = inserting(session, OpenDay).values({**nothing, "site_id": site_id, "day": day.isoformat()})
         session.execute(added.on_conflict_do_nothing())
     return OpenVersion(site_id, day, **nothing)
 

@@ -13,9 +13,8 @@ import secrets
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Engine, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from server.app_database import bump_version, reading, scrub_deleted, writing
+from server.app_database import bump_version, inserting, reading, scrub_deleted, writing
 from server.models import Salt
 
 SALT_BYTES = 16
@@ -45,7 +44,6 @@ def is_kept(day: str, now_ms: int) -> bool:
 def keep_salts(engine: Engine, now_ms: int) -> bool:
     """Make the salts that are missing and delete those that are over. True when something changed."""
     wanted = kept_dates(now_ms)
-    insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
     with reading(engine) as session:
         present = set(session.execute(select(Salt.date)).scalars())
     missing = [day for day in wanted if day not in present]
@@ -56,7 +54,7 @@ def keep_salts(engine: Engine, now_ms: int) -> bool:
         for day in missing:
             # Another process may make it at the same moment: the first one stays.
             session.execute(
-                insert(Salt).values(date=day, salt=secrets.token_bytes(SALT_BYTES)).on_conflict_do_nothing()
+                inserting(session, Salt).values(date=day, salt=secrets.token_bytes(SALT_BYTES)).on_conflict_do_nothing()
             )
         if over:
             session.execute(delete(Salt).where(Salt.date.in_(over)))

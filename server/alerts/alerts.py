@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 from prometheus_client import Counter
 from sqlalchemy import Engine, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from server.alerts.kinds import AlertKind
-from server.app_database import writing
+from server.app_database import inserting, writing
 from server.clock import time_text
 from server.config import Settings
 from server.mail import Mailer
@@ -89,9 +88,8 @@ class Alerts:
         """Count it; how often it happened in all, and what is to be sent if it is."""
         now_ms = self._tasks.now_ms()
         latest = {"summary": summary, "detail": detail, "is_urgent": is_urgent, "last_at_ms": now_ms}
-        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         counted = (
-            insert(Alert)
+            inserting(session, Alert)
             .values(kind=kind, key=_row_key(kind, key), first_at_ms=now_ms, sent_at_ms=now_ms, **latest)
             .on_conflict_do_update(index_elements=[Alert.key], set_={**latest, "count": Alert.count + 1})
             .returning(Alert.alert_id, Alert.count, Alert.sent_at_ms, Alert.count_at_sending)

@@ -23,11 +23,10 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from server.alerts.kinds import AlertKind
-from server.app_database import minimum_watermark, reading, writing
+from server.app_database import inserting, minimum_watermark, reading, writing
 from server.models import ClosedDay, Import, ReportSend, ReportSubscription, Site
 from server.queries.closed_figures import FIGURE_IMPORTS
 from server.queries.engine import StatsEngine
@@ -278,9 +277,8 @@ class Reports:
         return mails
 
     def _claim(self, session: Session, each: Addressee, due: _Due) -> bool:
-        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
         claimed = (
-            insert(ReportSend)
+            inserting(session, ReportSend)
             .values(
                 report_subscription_id=each.row.report_subscription_id,
                 first_day=due.period.first.isoformat(),

@@ -25,10 +25,9 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Engine, and_, case, delete, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from server.app_database import reading, writing
+from server.app_database import inserting, reading, writing
 from server.models import Task
 from server.tasks.errors import described
 from server.tasks.kinds import JSON, KINDS, GivenUp
@@ -110,8 +109,7 @@ def add(
     """
     # What the new row refers to must be there first.
     session.flush()
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    statement = insert(Task).values(
+    statement = inserting(session, Task).values(
         kind=kind,
         arguments=arguments,
         account_id=account_id,
