@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from jobs.context import JobContext
 from server.app_database import bump_version, minimum_watermark, reading, writing
-from server.billing.plans import FREE, PLANS_BY_CODE
+from server.billing.plans import plan_held
 from server.clock import DAY_MS, MINUTE_MS
 from server.closed_days import closed_topic
 from server.imports.rows import UNFINISHED
@@ -92,7 +92,7 @@ def settle_classes(context: JobContext) -> dict[int, int]:
             .where(Site.state.not_in(GONE_STATES))
         )
         for site, plan_code in session.execute(sites).all():
-            wanted = PLANS_BY_CODE.get(plan_code or "", FREE).retention_class
+            wanted = plan_held(plan_code).retention_class
             wait = waits.pop(site.site_id, None)
             if site.retention_class != _KEPT_FOR_EVER:
                 if is_shorter(wanted, site.retention_class) and services.settings.are_plans_enforced:
@@ -134,7 +134,7 @@ def _wait(session: Session, site: Site, wait: RetentionWait | None, wanted: int,
 def _move(
     context: JobContext, shard: int, mover: Mover, table: ClassTable, piece: Piece, to_class: int, cutoff: int
 ) -> int:
-    """Move a piece; how many rows. None when it is still being written to."""
+    """Move a piece; how many rows. 0 when there are none, or it is still being written to."""
     if not mover.left(table, piece, cutoff):
         return 0
     key = (piece.site_id, shard, piece.table, piece.month, piece.from_class)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Protocol
 
 from sqlalchemy import select, update
@@ -30,11 +30,12 @@ from server.app_database import minimum_watermark, reading, writing
 from server.billing.capacity import WARNED_PERCENT, CapacityState, judge
 from server.billing.period_rows import follow_periods, last_periods, period_of, terms_of
 from server.billing.periods import follow
-from server.billing.plans import FREE, PLANS, PLANS_BY_CODE
+from server.billing.plan_changes import plan_of
+from server.billing.plans import PLANS
 from server.billing.site_owners import Ownership, ownerships
-from server.clock import DAY_MS, HOUR_MS
+from server.clock import DAY_MS, HOUR_MS, utc_date
 from server.demo.rows import DEMO_DOMAIN
-from server.models import Account, BillingProfile, Site, UsagePeriod
+from server.models import Account, Site, UsagePeriod
 from server.models.accounts import GONE_ACCOUNT_STATES
 from server.sites import GONE_STATES
 from server.snapshot import announce
@@ -81,7 +82,7 @@ def meter(context: JobContext, store: UsageStore) -> int:
     due: dict[date, set[int]] = defaultdict(set)
     for site_id, hour_s in store.hours_since(settled_ms - LOOK_BACK_MS):
         if site_id in owners:
-            due[_day(hour_s * 1000)].add(site_id)
+            due[utc_date(hour_s * 1000)].add(site_id)
     if is_sweeping:
         for day in _days(swept_since_ms, now_ms):
             due[day] |= owners.keys()
@@ -164,11 +165,8 @@ def _judge_all(context: JobContext, now_ms: int) -> None:
         with writing(services.engine) as session:
             context.fence(session)
             row = session.get_one(UsagePeriod, period_id, with_for_update=True)
-            code = session.execute(
-                select(BillingProfile.plan_code).where(BillingProfile.account_id == row.account_id)
-            ).scalar()
             is_over = row.ends_at_ms <= now_ms
-            plan = PLANS_BY_CODE.get(code or "", FREE)
+            plan = plan_of(session, row.account_id)
             found = None if is_over else judge(session, services, row, plan, now_ms)
         if found is CapacityState.DEPLETED:
             announce(services.settings)
@@ -188,13 +186,9 @@ def _freeze(context: JobContext, swept_since_ms: int, now_ms: int) -> None:
         session.execute(frozen.values(frozen_at_ms=now_ms).execution_options(synchronize_session=False))
 
 
-def _day(at_ms: int) -> date:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).date()
-
-
 def _days(from_ms: int, until_ms: int) -> Iterator[date]:
     """The days (UTC) that this stretch of time touches, its end among it."""
-    day, last = _day(from_ms), _day(until_ms)
+    day, last = utc_date(from_ms), utc_date(until_ms)
     while day <= last:
         yield day
         day += timedelta(days=1)

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from server.clock import utc_date
 from server.models import Site, SiteTimezone
 
 Zones = tuple[tuple[date, str], ...]
@@ -54,7 +55,7 @@ def start_of(zones: Zones, day: date) -> int:
 
 def date_at(zones: Zones, now_ms: int) -> date:
     """The site's local date at this time."""
-    day = datetime.fromtimestamp(now_ms / 1000, UTC).date() + timedelta(days=1)
+    day = utc_date(now_ms) + timedelta(days=1)
     while start_of(zones, day) * 1000 > now_ms:
         day -= timedelta(days=1)
     return day

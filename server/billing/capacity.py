@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 
 from server.app_database import bump_version, reading
 from server.billing.plan_changes import billing_link, owner_of, plan_topic
-from server.billing.plans import FREE, PLANS_BY_CODE, Plan
+from server.billing.plans import Plan, plan_held
 from server.billing.usage import AccountUsage
 from server.cache import cache
 from server.clock import DAY_MS, now_ms, time_text
@@ -115,7 +115,7 @@ def rejections(session: Session, at_ms: int, account_id: int | None = None) -> l
     found = []
     for row, plan_code in session.execute(wanted.order_by(UsagePeriod.account_id)):
         ends_at_ms, grace_ends_at_ms = row.ends_at_ms, row.grace_ends_at_ms
-        plan = PLANS_BY_CODE.get(plan_code, FREE)
+        plan = plan_held(plan_code)
         is_over = row.counted_events >= plan.monthly_events
         if is_over and grace_ends_at_ms is not None and grace_ends_at_ms < ends_at_ms:
             found.append(Rejection(row.account_id, grace_ends_at_ms, ends_at_ms))

@@ -7,13 +7,13 @@ its subscription began or ended; the job `usage` calls it for everybody, so that
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from server.billing.periods import Anchor, Period, Terms, Window, follow
 from server.billing.plans import FREE
+from server.clock import utc_date
 from server.models import Account, BillingProfile, Subscription, UsageDay, UsagePeriod
 
 
@@ -71,7 +71,7 @@ def follow_periods(session: Session, account_id: int, now_ms: int) -> UsagePerio
         earlier, row = row, _begin(session, account_id, period)
         session.flush()
         # Days that lie behind the cut as a whole were counted for the period before.
-        cut_day = str(datetime.fromtimestamp(period.starts_at_ms / 1000, UTC).date())
+        cut_day = str(utc_date(period.starts_at_ms))
         behind = (UsageDay.period_id == earlier.period_id) & (UsageDay.day > cut_day)
         session.execute(update(UsageDay).where(behind).values(period_id=row.period_id))
     session.flush()

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
-from server.clock import DAY_MS
+from server.clock import DAY_MS, utc_date
 from server.site_zones import BEGINNING, start_of
 
 SHORTEST_MS = 2 * DAY_MS
@@ -90,7 +90,7 @@ def follow(last: Period | None, terms: Terms, now_ms: int) -> list[Period]:
 def natural_start(terms: Terms, at_ms: int) -> int:
     """When the period with this moment in it began, for who had these terms all the time."""
     if terms.subscribed is None:
-        day = datetime.fromtimestamp(at_ms / 1000, UTC).date()
+        day = utc_date(at_ms)
         year, month = _month_after(day.year, day.month)
         while _month_start(terms.timezone, year, month) > at_ms:
             year, month = _month_before(year, month)
@@ -108,7 +108,7 @@ def natural_end(terms: Terms, start_ms: int) -> int:
         while (end_ms := _subscription_boundary(terms.subscribed, number)) <= start_ms:
             number += 1
         return end_ms
-    day = datetime.fromtimestamp(start_ms / 1000, UTC).date()
+    day = utc_date(start_ms)
     year, month = _month_before(day.year, day.month)
     while _month_start(terms.timezone, year, month) < start_ms + SHORTEST_MS:
         year, month = _month_after(year, month)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from server.accounts.audit_log import Action, write_entry
 from server.app_database import bump_version
-from server.billing.plans import FREE, PLANS_BY_CODE, Feature, Plan
+from server.billing.plans import PLANS_BY_CODE, Feature, Plan, plan_held
 from server.metrics import REGISTRY
 from server.models import Account, BillingProfile, PlanChange, Site, User
 
@@ -67,7 +67,7 @@ def billing_link(settings: Settings, account_id: int) -> str:
 def plan_of(session: Session, account_id: int) -> Plan:
     """An account's plan; FREE also for a code of a release that is gone."""
     code = session.execute(select(BillingProfile.plan_code).where(BillingProfile.account_id == account_id)).scalar()
-    return PLANS_BY_CODE.get(code or "", FREE)
+    return plan_held(code)
 
 
 def has_feature(session: Session, settings: Settings, account_id: int, feature: Feature) -> bool:

@@ -172,6 +172,11 @@ class UnknownPlan(LookupError):
     """A row or a form names a plan that this release does not have."""
 
 
+def plan_held(code: str | None) -> Plan:
+    """The plan that an account holds by its row: FREE without a code, and for one of a release that is gone."""
+    return PLANS_BY_CODE.get(code or "", FREE)
+
+
 def plan_by_code(code: str) -> Plan:
     """The plan of this code. Raises `UnknownPlan`."""
     try:

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from server.billing.period_rows import last_periods, period_of, terms_of
 from server.billing.periods import follow
-from server.billing.plans import FREE, PLANS_BY_CODE, Plan
-from server.clock import DAY_MS
+from server.billing.plans import Plan, plan_held
+from server.clock import DAY_MS, utc_date
 from server.models import BillingProfile, Site, UsageDay, UsagePeriod
 
 
@@ -67,7 +67,7 @@ def usages_of(
     behind = last_periods(session, [each for each in terms if each not in running])
     found = {}
     for account_id, each in terms.items():
-        plan = PLANS_BY_CODE.get(codes.get(account_id, ""), FREE)
+        plan = plan_held(codes.get(account_id))
         row = running.get(account_id)
         if row is not None:
             found[account_id] = usage_in(row, plan, now_ms, is_enforced=is_enforced)
@@ -136,7 +136,7 @@ def usage_detail(session: Session, account_id: int, now_ms: int, *, is_enforced:
         named = select(Site.domain, sum_).join(Site, Site.site_id == UsageDay.site_id).where(theirs)
         counted = session.execute(named.group_by(Site.domain).order_by(sum_.desc(), Site.domain).limit(MOST_SITES))
         sites = [(domain, int(events)) for domain, events in counted]
-    first, last = (datetime.fromtimestamp(each / 1000, UTC).date() for each in (usage.period_starts_at_ms, now_ms))
+    first, last = (utc_date(each) for each in (usage.period_starts_at_ms, now_ms))
     earlier = select(UsagePeriod).where(
         UsagePeriod.account_id == account_id, UsagePeriod.ends_at_ms <= usage.period_starts_at_ms
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 
+from server.clock import utc_date
 from server.imports.past_events import PastEvent
 from server.imports.report import ImportReport
 from server.imports.rules import ImportRules
@@ -43,7 +44,7 @@ class EventDays:
         if time_ms > rules.newest_ms:
             return "later than the import: was the clock wrong?"
         if time_ms < rules.oldest_ms:
-            kept_from = datetime.fromtimestamp(rules.oldest_ms / 1000, UTC).date()
+            kept_from = utc_date(rules.oldest_ms)
             return f"before {kept_from}: older than the site's plan keeps"
         if rules.live_from_ms is not None and time_ms >= rules.live_from_ms:
             return f"of days from {self.day_of(rules.live_from_ms)} on, which have hits of their own"

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
+from server.clock import utc_date
 from server.imports.csv_rows import CsvRows, delimiter_of, split_row
 from server.imports.figures import MAX_COUNT, FigureTable
 from server.imports.lines import Line, Lines
@@ -62,7 +63,7 @@ class FigureDays:
 
     @cached_property
     def _oldest(self) -> str:
-        return str(datetime.fromtimestamp(self.rules.oldest_ms / 1000, UTC).date())
+        return str(utc_date(self.rules.oldest_ms))
 
     @cached_property
     def _newest(self) -> str:

@@ -19,6 +19,8 @@ from enum import StrEnum
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
+from server.clock import utc_date
+
 HOUR_MS = 3_600_000
 DAY = timedelta(days=1)
 
@@ -57,7 +59,7 @@ class SiteCalendar:
 
     def day_at(self, at_ms: int) -> date:
         """The day that an instant belongs to."""
-        day = datetime.fromtimestamp(at_ms / 1000, UTC).date() + DAY
+        day = utc_date(at_ms) + DAY
         while self.start_ms(day) > at_ms:
             day -= DAY
         return day

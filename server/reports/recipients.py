@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.billing.plans import FREE, PLANS_BY_CODE, Feature
+from server.billing.plans import Feature, plan_held
 from server.config import Settings
 from server.models import Account, BillingProfile, Membership, ReportSubscription, Site, User
 from server.site_zones import BEGINNING, Zones, all_zones
@@ -86,7 +86,6 @@ def _paused(session: Session, settings: Settings, sites: Collection[Site]) -> fr
     allowed = {
         account_id
         for account_id, state, code in rows
-        if state == "active"
-        and (not settings.are_plans_enforced or PLANS_BY_CODE.get(code or "", FREE).has(Feature.REPORTS))
+        if state == "active" and (not settings.are_plans_enforced or plan_held(code).has(Feature.REPORTS))
     }
     return frozenset(site.site_id for site in sites if site.account_id not in allowed)

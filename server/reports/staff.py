@@ -7,12 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from server.app_database import reading, writing
+from server.app_database import inserting, reading, writing
 from server.billing.plans import PLANS_BY_CODE
-from server.clock import DAY_MS
+from server.clock import DAY_MS, utc_date
 from server.models import Account, JobRun, Mail, PlanChange, ReportSend, Site, StaffReport, StripeEvent, Task, User
 from server.queries.drops import ACCEPTED, REASON_LABELS
 from server.queries.event_reader import EventReader
@@ -37,7 +36,7 @@ MOST_FAILED = 20
 
 def day_before(at_ms: int) -> date:
     """The last whole day (UTC)."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).date() - timedelta(days=1)
+    return utc_date(at_ms) - timedelta(days=1)
 
 
 def send_staff_report(
@@ -82,8 +81,7 @@ def send_staff_report(
 
 
 def _claim(session: Session, day: date, mails: int, now_ms: int) -> bool:
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert(StaffReport).values(day=day.isoformat(), mails=mails, at_ms=now_ms)
+    row = inserting(session, StaffReport).values(day=day.isoformat(), mails=mails, at_ms=now_ms)
     return session.execute(row.on_conflict_do_nothing().returning(StaffReport.day)).scalar() is not None
 
 

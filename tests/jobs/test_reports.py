@@ -18,6 +18,7 @@ from sqlalchemy import Engine, delete, update
 from jobs.tidy import REPORT_DAYS
 from server.alerts import AlertKind
 from server.app_database import open_app_database
+from server.billing import plans
 from server.billing.plans import FREE
 from server.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from server.config import Settings, load_settings
@@ -25,7 +26,6 @@ from server.mail.message import Body
 from server.models import Account, BillingProfile, ClosedDay, Membership, ReportSubscription, Site
 from server.queries.errors import TooSlow
 from server.queries.periods import SiteCalendar
-from server.reports import recipients
 from server.reports.periods import MailKind, Period, due_ms, latest_period, next_due_ms, period_query, period_text
 from server.reports.sending import ReportsFailed
 from server.sealing import unseal
@@ -335,13 +335,13 @@ def test_a_site_that_is_being_deleted_sends_nothing(office: Office) -> None:
 def test_a_plan_without_reports_pauses_them(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     ready_office(office)
     bare = replace(FREE, features=frozenset())
-    monkeypatch.setattr(recipients, "PLANS_BY_CODE", {"FREE": bare})
+    monkeypatch.setattr(plans, "PLANS_BY_CODE", {"FREE": bare})
     monkeypatch.setattr(Settings, "are_plans_enforced", True)
     office.add(BillingProfile(account_id=1, plan_code="FREE"))
     assert office.run() == 0
     (row,) = office.subscriptions()
     assert row.next_due_at_ms == at_ms("2026-11-24T06:00"), "kept, and looked at again when the next one is due"
-    monkeypatch.setattr(recipients, "PLANS_BY_CODE", {"FREE": FREE})
+    monkeypatch.setattr(plans, "PLANS_BY_CODE", {"FREE": FREE})
     office.change(update(ReportSubscription).values(next_due_at_ms=0))
     assert office.run() == 1
 
