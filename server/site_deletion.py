@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -40,9 +40,6 @@ WATERMARK_POLL_S = 0.5
 
 # A reset of a large site rewrites each of its months: minutes, not hours. The task goes on where it stopped.
 DEADLINE_S = 3 * 3600.0
-
-# What was derived of a site's figures.
-_DERIVED = (ClosedDay, OpenDay, Import)
 
 
 def ask_for_reset(services: Services, site_id: int, typed: str, actor: int | None) -> None:
@@ -114,7 +111,8 @@ def _destroy_rows(run: TaskRun, site_id: int, until_ms: int) -> None:
 
     def forget_closed_days() -> None:
         with writing(services.engine) as session:
-            _forget(session, site_id, *_DERIVED)
+            for model in (ClosedDay, OpenDay, Import):
+                session.execute(delete(model).where(model.site_id == site_id))
             services.cache.invalidate(closed_topic(site_id), session)
 
     store = configured_store(services.settings)
@@ -136,11 +134,6 @@ def _wait_for_spools(run: TaskRun, until_ms: int) -> None:
             return
         run.progress(0, None, "Waiting for hits that are under way")
         time.sleep(WATERMARK_POLL_S)
-
-
-def _forget(session: Session, site_id: int, *models: type) -> None:
-    for model in models:
-        session.execute(delete(model).where(cast("type[Import]", model).site_id == site_id))
 
 
 def _check_typed(field: str, typed: str, site: Site) -> None:

@@ -16,14 +16,13 @@ from server.accounts.errors import FormError, NotThere
 from server.accounts.reasons import clean_reason
 from server.app_database import bump_version, reading
 from server.models import Account, Block, MemberRole, Membership, Site, User
+from server.sites import GONE_STATES
 
 if TYPE_CHECKING:
     from server.services import Services
 
 # An account has a handful of owners; a mail to each of a thousand would be an announcement.
 MOST_OWNERS = 50
-
-_GONE = ("deleting", "destroyed")
 
 
 def blocked_site_ids(session: Session) -> set[int]:
@@ -83,7 +82,7 @@ def unblock_account(
 def block_site(session: Session, services: Services, site_id: int, reason: str, actor: int, now_ms: int) -> None:
     """Block one site. Raises `NotThere`, `FormError`."""
     site = session.get(Site, site_id, with_for_update=True)
-    if site is None or site.state in _GONE:
+    if site is None or site.state in GONE_STATES:
         raise NotThere("site")
     if block_of_site(session, site_id) is not None:
         raise FormError("", "This site is blocked already.")

@@ -5,7 +5,7 @@ Everything is of one moment, as far as it matters:
 1. the backup is registered, so that nothing deletes versions of closed days from here on;
 2. the app database is copied in one transaction: this is the moment;
 3. wait until every hit that was answered before it is stored (the watermark), so that rows and their counts in the
-ledger    are both there; batches that came later are left out;
+   ledger are both there; batches that came later are left out;
 4. each partition that is not as in the newest backup is copied; the others are referred to;
 5. the manifest is written: now the backup exists.
 

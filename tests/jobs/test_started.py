@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 import jobs.due_tasks
-import jobs.started  # noqa: F401 - takes the task
+import jobs.started
 from jobs.job import CatchUp, Job
 from jobs.runner import JobRunner
 from jobs.schedule import JOBS

@@ -86,18 +86,11 @@ class StaffPage(PageHandler):
     def number(self, name: str) -> int | None:
         """A whole number of the query, such as where a page goes on. 400 for anything else."""
         text = self.get_query_argument(name, "")
-        if not text:
-            return None
-        if not text.isascii() or not text.isdecimal() or len(text) > 10 or int(text) > LARGEST_NUMBER:
-            raise HTTPError(400, f"{name} is a whole number.")
-        return int(text)
+        return _whole(name, text) if text else None
 
     def posted_number(self, name: str) -> int:
         """A whole number of the form. 400 for anything else."""
-        text = self.form(name)[name]
-        if not text.isascii() or not text.isdecimal() or len(text) > 10 or int(text) > LARGEST_NUMBER:
-            raise HTTPError(400, f"{name} is a whole number.")
-        return int(text)
+        return _whole(name, self.form(name)[name])
 
     def text(self, name: str, longest: int = 254) -> str:
         """A text of the query. 400 for one that is too long."""
@@ -105,6 +98,12 @@ class StaffPage(PageHandler):
         if len(text) > longest:
             raise HTTPError(400, f"{name} may have {longest} characters.")
         return text
+
+
+def _whole(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 10 or int(text) > LARGEST_NUMBER:
+        raise HTTPError(400, f"{name} is a whole number.")
+    return int(text)
 
 
 def unknown_form() -> FormError:
