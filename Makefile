@@ -68,7 +68,7 @@ lock: .make/lock-tools ## renew the hashed lock files from requirements/*.in and
 	cd requirements && for name in dev run build; do \
 		constraint=$$([ $$name = dev ] || echo "-c dev.txt"); \
 		../.make/lock-tools/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-			--no-emit-index-url --no-annotate --custom-compile-command "make lock" $$constraint $$name.in -o $$name.txt \
+			--no-annotate --custom-compile-command "make lock" $$constraint $$name.in -o $$name.txt \
 			|| exit 1; done
 	npm install --package-lock-only --ignore-scripts
 
