@@ -26,7 +26,7 @@ FORMAT = 1
 MANIFESTS = "manifests"
 OBJECTS = "objects"
 
-_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,9 @@ class Manifest:
 
 
 def new_backup_id(taken_at_ms: int) -> str:
-    """An id that no other backup has."""
-    return f"{datetime.fromtimestamp(taken_at_ms / 1000, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    """An id that no other backup has. Its order is that of time, to the millisecond: the greatest is the newest."""
+    second = datetime.fromtimestamp(taken_at_ms // 1000, UTC)
+    return f"{second:%Y%m%dT%H%M%S}{taken_at_ms % 1000:03d}Z-{secrets.token_hex(4)}"
 
 
 def new_object_path() -> str:
@@ -104,7 +105,8 @@ def new_object_path() -> str:
 
 def id_time_ms(backup_id: str) -> int:
     """The time that an id begins with."""
-    return int(datetime.strptime(backup_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() * 1000)
+    second = datetime.strptime(backup_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    return int(second.timestamp()) * 1000 + int(backup_id[15:18])
 
 
 def backup_ids(target: BackupTarget) -> list[str]:
