@@ -97,6 +97,7 @@ class CollectProcess(ServingChild):
             parallelism=settings.flush_parallelism,
         )
         self._is_flushing = False
+        self._spool_max_bytes = settings.spool_max_bytes
         self._watcher: BatchSettingsWatcher | None = None
         self._server: asyncio.AbstractServer | None = None
         self._front: Front | None = None
@@ -107,6 +108,7 @@ class CollectProcess(ServingChild):
         self.health.flusher_moved_at_s = self._flusher.moved_at_s
         metrics.REGISTRY.register(metrics.CoreStats(self._collector.stats))
         metrics.REGISTRY.register(FlushMetrics(self._flusher))
+        metrics.REGISTRY.register(metrics.SpoolGauges(lambda: self._spool_max_bytes, self._oldest_waiting_ms))
 
     def apply_snapshot(self, document: bytes, version: int) -> None:
         """Hand a snapshot to the core, on the loop."""
@@ -166,12 +168,13 @@ class CollectProcess(ServingChild):
 
     def _oldest_unflushed_ms(self, now_ms: int) -> int:
         """No hit older than this waits in this process, nor in a folder that it drains."""
-        times: list[int | None] = [
-            now_ms,
-            self._collector.stats()["oldest_segment_ms"],
-            self._flusher.oldest_pending_ms(),
-        ]
-        return min(at_ms for at_ms in times if at_ms is not None) - WATERMARK_MARGIN_MS
+        waiting_ms = self._oldest_waiting_ms()
+        return min(now_ms, now_ms if waiting_ms is None else waiting_ms) - WATERMARK_MARGIN_MS
+
+    def _oldest_waiting_ms(self) -> int | None:
+        """When the oldest segment was opened that is open, sealed or found in an ended process's folder."""
+        times: list[int | None] = [self._collector.stats()["oldest_segment_ms"], self._flusher.oldest_pending_ms()]
+        return min((at_ms for at_ms in times if at_ms is not None), default=None)
 
     def _store_watermark(self, oldest_ms: int, now_ms: int) -> None:
         kept = [folder.name for folder in folders(self.settings.spool_root)]
@@ -196,6 +199,7 @@ class CollectProcess(ServingChild):
 
     def _apply_batch_settings(self, batch: BatchSettings) -> None:
         self._collector.apply_batch_settings(orjson.dumps(core_batch_settings(batch)))
+        self._spool_max_bytes = batch.spool_max_bytes
         if self._is_flushing:
             self._flusher.set_parallelism(batch.flush_parallelism)
 

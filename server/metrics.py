@@ -9,6 +9,7 @@ Metrics carry totals only: what happened per site is in `ledger`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -73,6 +74,26 @@ class CoreStats(Collector):
                 continue
             family = GaugeMetricFamily if name in CORE_GAUGES else CounterMetricFamily
             yield family(f"footfall_core_{name}", name.replace("_", " "), value=value)
+
+
+class SpoolGauges(Collector):
+    """How much a process may spool, and how long the store has been behind. Only of a process that takes hits."""
+
+    def __init__(self, max_bytes: Callable[[], int], oldest_unflushed_ms: Callable[[], int | None]) -> None:
+        """`oldest_unflushed_ms`: epoch time before which nothing waits; None when nothing does."""
+        self._max_bytes = max_bytes
+        self._oldest_unflushed_ms = oldest_unflushed_ms
+
+    def collect(self) -> Iterator[Metric]:
+        """The families of this moment."""
+        yield GaugeMetricFamily(
+            "footfall_spool_max_bytes", "Bytes that the spool may hold before hits are refused", value=self._max_bytes()
+        )
+        oldest_ms = self._oldest_unflushed_ms()
+        age_s = 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
+        yield GaugeMetricFamily(
+            "footfall_oldest_unflushed_seconds", "Age of the oldest answered hit that is not stored", value=age_s
+        )
 
 
 def export_families(registry: CollectorRegistry = REGISTRY) -> list[Family]:

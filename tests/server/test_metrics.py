@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.metrics import CoreStats, MergedReports, export_families
+from server.metrics import CoreStats, MergedReports, SpoolGauges, export_families
 
 STATS = {
     "outcomes": {"accepted": 5, "bot": 2},
@@ -47,3 +48,14 @@ def test_a_page_tells_processes_apart_and_parses() -> None:
 @pytest.mark.parametrize("name", ["snapshot_version", "oldest_segment_ms", "last_error"])
 def test_what_is_no_count_is_left_out(name: str) -> None:
     assert all(f"footfall_core_{name}" not in str(family) for family in report(STATS))
+
+
+@pytest.mark.parametrize(("oldest_s_ago", "expected_s"), [(None, 0.0), (90.0, 90.0), (-5.0, 0.0)])
+def test_the_spool_tells_its_limit_and_how_far_the_store_is_behind(
+    oldest_s_ago: float | None, expected_s: float
+) -> None:
+    oldest_ms = None if oldest_s_ago is None else int((time.time() - oldest_s_ago) * 1000)
+    registry = CollectorRegistry()
+    registry.register(SpoolGauges(lambda: 4096, lambda: oldest_ms))
+    assert registry.get_sample_value("footfall_spool_max_bytes") == 4096
+    assert registry.get_sample_value("footfall_oldest_unflushed_seconds") == pytest.approx(expected_s, abs=5.0)

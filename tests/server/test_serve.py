@@ -141,6 +141,8 @@ def test_errors_are_short_and_have_no_traceback(server: FootfallServer) -> None:
 
 def test_metrics_are_on_the_internal_port_only(server: FootfallServer) -> None:
     assert ask(server.port, "GET", "/metrics")[0] == 404
+    # The first report comes a moment after the first answer.
+    wait_until(lambda: metric(server, "footfall_spool_max_bytes") > 0)
     status, body, _ = ask(server.internal_port, "GET", "/metrics")
     assert status == 200
     assert b'footfall_hits_total{outcome="accepted",process="0"}' in body
@@ -266,6 +268,7 @@ def test_without_clickhouse_hits_wait_in_the_spool_and_are_stored_later(tmp_path
     with running_footfall(tmp_path / "data", clickhouse_url=NO_CLICKHOUSE, stop_grace_s="1") as server:
         assert len(send_hits(server.port, 50)) == 50
         wait_until(lambda: metric(server, "footfall_core_segments_waiting") >= 1)
+        wait_until(lambda: metric(server, "footfall_oldest_unflushed_seconds") > 0)
         assert server.stop() == 0
     engine = open_app_database(settings)
     oldest_ms = minimum_watermark(engine)
@@ -273,6 +276,7 @@ def test_without_clickhouse_hits_wait_in_the_spool_and_are_stored_later(tmp_path
     assert oldest_ms < time.time() * 1000
     with running_footfall(tmp_path / "data") as server:
         wait_until(lambda: stored(server) == 50, 30)
+        wait_until(lambda: metric(server, "footfall_oldest_unflushed_seconds") == 0)
         wait_until(lambda: _watermark_ids(engine) == _spool_ids(server), 30)
 
 
@@ -341,8 +345,10 @@ def test_a_full_spool_answers_503_and_recovers(tmp_path: Path) -> None:
         assert ask(server.port, "GET", "/readyz")[0] == 503
         assert b"the spool is full" in ask(server.port, "GET", "/readyz")[1]
         assert ask(server.port, "GET", "/healthz")[0] == 200
+        assert metric(server, "footfall_spool_max_bytes") == 1_048_576
         file.write_text("spool_max_bytes: 104857600\n")
         wait_until(lambda: ask(server.port, "GET", "/readyz")[0] == 200, 10)
+        wait_until(lambda: metric(server, "footfall_spool_max_bytes") == 104_857_600, 10)
         assert {answer.status for answer in send_hits(server.port, 10)} == {202}
 
 
