@@ -16,7 +16,7 @@ average (`LEAST_USUAL_HITS`) nothing is said, and an hour is judged once everyth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 from server.accounts.audit_log import Action, write_entry
 from server.accounts.errors import FormError
 from server.app_database import minimum_watermark, reading, writing
+from server.billing.capacity import has_enough_capacity
 from server.clock import HOUR_MS
 from server.models import ReportSubscription, Site, TrafficAlert
 from server.queries.event_reader import EventReader
@@ -48,6 +49,9 @@ LEAST_USUAL_HITS = 10
 MOST_THRESHOLD = 1_000_000_000
 REPEATS_S = (3_600, 4 * 3_600, 24 * 3_600)
 """What people may choose from."""
+LOOK_AT_THE_SITE = "Is the site up, and is the snippet still on its pages?"
+USED_UP = "The plan of its account is used up, so its hits are being dropped."
+"""What a drop of hits may come from."""
 
 
 class AlertCause(StrEnum):
@@ -201,6 +205,10 @@ class TrafficAlerts:
             elif each.site_id in usual:
                 hours_of_site = [hits.get((each.site_id, hour), 0) for hour in usual[each.site_id]]
                 verdict = hits_verdict(each, hits.get((each.site_id, self._hour_ms), 0), hours_of_site)
+                if verdict.holds:
+                    is_counted = has_enough_capacity(self.services, site, now_ms)
+                    advice = LOOK_AT_THE_SITE if is_counted else USED_UP
+                    verdict = replace(verdict, explanation=f"{verdict.explanation} {advice}")
                 self._tell(each, site, verdict, audience, now_ms)
 
     def _same_hours(self, audience: Audience, site_id: int) -> list[int]:
@@ -283,8 +291,7 @@ def hits_verdict(alert: TrafficAlert, hits: int, earlier: Sequence[int]) -> Verd
     if not holds:
         return Verdict(False, f"{_counted(hits, 'hit')} in the last full hour", f"{usual} The alert is over.")
     headline = "No hits in the last full hour" if not hits else f"Only {_counted(hits, 'hit')} in the last full hour"
-    advice = "Is the site up, and is the snippet still on its pages?"
-    return Verdict(True, headline, f"{usual} {advice}")
+    return Verdict(True, headline, usual)
 
 
 def _counted(number: int, what: str) -> str:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, Executable, event, select
 
 from server.app_database import reading, store_watermark, writing
+from server.cache import Cache
 from server.clock import HOUR_MS
 from server.config import Settings
 from server.mail import Mailer
@@ -60,6 +61,7 @@ class Office:
             self.alerts,
             secret_key=SECRET,
             tasks=tasks,
+            cache=Cache(self.settings, self.engine),
             mailer=Mailer(self.settings, SECRET, tasks),
         )
 

@@ -17,7 +17,18 @@ from server.clickhouse_url import ClickHouseAddress
 from server.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from server.config import Settings
 from server.mail.message import Body
-from server.models import JobRun, Mail, PlanChange, Site, StaffReport, StripeEvent, TrafficAlert, User
+from server.models import (
+    BillingProfile,
+    JobRun,
+    Mail,
+    PlanChange,
+    Site,
+    StaffReport,
+    StripeEvent,
+    TrafficAlert,
+    UsagePeriod,
+    User,
+)
 from server.queries.event_reader import EventReader
 from server.queries.traffic import Presence, hits_of_hours, ingest_totals, presence
 from server.reports.periods import MailKind
@@ -150,6 +161,12 @@ class Told:
         return [mail.subject.partition(": ")[2] for mail in self.office.mails()[before:]]
 
 
+def newest_body(office: Office) -> Body:
+    mail = office.mails()[-1]
+    assert mail.body_sealed is not None
+    return Body.from_json(unseal(SECRET, "mail", mail.body_sealed, f"mail {mail.mail_id}"))
+
+
 def test_a_spike_is_told_once_again_after_its_time_and_when_it_is_over(office: Office) -> None:
     told = Told(office, visitors_now=AlertChoice(10, 3_600, tells_end=True))
     assert told.judge() == []
@@ -163,9 +180,7 @@ def test_a_spike_is_told_once_again_after_its_time_and_when_it_is_over(office: O
     told.now = 3
     assert told.judge() == ["3 visitors now"]
     assert told.judge() == []
-    mail = office.mails()[-1]
-    assert mail.body_sealed is not None
-    body = Body.from_json(unseal(SECRET, "mail", mail.body_sealed, f"mail {mail.mail_id}"))
+    body = newest_body(office)
     assert "the alert is over" in body.text
     assert body.headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     told.now = 11
@@ -215,6 +230,22 @@ def test_a_drop_is_judged_once_an_hour_when_all_its_hits_are_stored(office: Offi
     office.clock.advance(3_600)
     office.store_until(office.clock())
     assert told.judge() == []
+
+
+@pytest.mark.parametrize(("grace_days", "cause"), [(-1, "The plan of its account is used up"), (1, "Is the site up")])
+def test_a_drop_names_a_plan_that_is_used_up_as_its_cause(
+    office: Office, monkeypatch: pytest.MonkeyPatch, grace_days: int, cause: str
+) -> None:
+    told = Told(office, hits_hour=AlertChoice(20))
+    hour_ms = NOW_MS // HOUR_MS * HOUR_MS - HOUR_MS
+    told.hits = {hour_ms - week * WEEK_MS: 100 for week in range(1, WEEKS + 1)}
+    office.store_until(NOW_MS)
+    monkeypatch.setattr(Settings, "are_plans_enforced", True)
+    office.add(BillingProfile(account_id=1, plan_code="FREE"))
+    times = {"starts_at_ms": 0, "ends_at_ms": 2**50, "grace_ends_at_ms": NOW_MS + grace_days * DAY_MS}
+    office.add(UsagePeriod(account_id=1, anchor="calendar", counted_events=100_000, **times))
+    assert told.judge() == ["No hits in the last full hour"]
+    assert cause in newest_body(office).text
 
 
 def test_nobody_is_told_of_a_drop_when_the_figures_are_hours_behind(office: Office) -> None:
