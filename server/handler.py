@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextvars
 import http.client
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -46,6 +46,7 @@ from server.sites import GONE_STATES
 from server.snapshot import KeyHolder
 
 if TYPE_CHECKING:
+    from server.pages.capacity_notice import CapacityNotice
     from server.services import Services
     from server.stats_api.stats import Stats
 
@@ -115,6 +116,7 @@ class BaseHandler(RequestHandler):
     place: AccountPlace | None = None
     site: Site | None = None
     site_block_reason: str = ""
+    capacity_notices: Sequence[CapacityNotice] = ()
     key_account_id: int | None = None
 
     CONTENT_SECURITY_POLICY: ClassVar[str] = (
@@ -346,6 +348,7 @@ class BaseHandler(RequestHandler):
             "place": self.place,
             "site": self.site,
             "site_block_reason": self.site_block_reason,
+            "capacity_notices": self.capacity_notices,
             "request_id": self.request_id,
             "MemberRole": MemberRole,
             "time_text": time_text,

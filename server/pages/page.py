@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.web import UIModule
 
 from server.accounts.errors import FormError
+from server.accounts.sessions import AccountPlace
+from server.clock import now_ms
 from server.handler import BaseHandler
+from server.pages.capacity_notice import capacity_notices
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +94,16 @@ class PageHandler(BaseHandler):
 
     template: str
 
+    # Whether the page's frame says that the account's plan is used up.
+    tells_capacity: ClassVar[bool] = True
+
     async def prepare(self) -> None:
         """Let in whom `access` names; pages for anybody know who is signed in as well."""
         await super().prepare()
         await self.look_for_login()
         self.refuse_stand_in()
+        if self.tells_capacity:
+            await self.look_for_capacity()
 
     async def look_for_login(self) -> None:
         """For the page's frame alone: while the app database is away it is that of a stranger."""
@@ -102,6 +111,21 @@ class PageHandler(BaseHandler):
             await self.find_login()
         except SQLAlchemyError as error:
             log.warning("a login could not be looked up", extra={"reason": type(error).__name__})
+
+    def capacity_places(self) -> Sequence[AccountPlace]:
+        """The accounts whose capacity the page's frame speaks of: that of the path, unless it is being deleted."""
+        login, place = self.login, self.place
+        return () if login is None or place is None or login.place(place.account_id) is None else (place,)
+
+    async def look_for_capacity(self) -> None:
+        """For the page's frame alone, like the login: a page is never refused for want of it."""
+        places = self.capacity_places()
+        if not places:
+            return
+        try:
+            self.capacity_notices = await self.in_thread(capacity_notices, self.app_context.services, places, now_ms())
+        except SQLAlchemyError as error:
+            log.warning("capacity could not be looked up", extra={"reason": type(error).__name__})
 
     def form(self, *names: str) -> dict[str, str]:
         """The form's fields as sent; a field that is missing is empty."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from clickhouse_driver.errors import Error as ClickHouseError
@@ -10,6 +11,7 @@ from tornado.web import HTTPError
 
 from server.accounts.access import SIGNED_IN, key, member
 from server.accounts.errors import FormError
+from server.accounts.sessions import AccountPlace
 from server.embedded import EmbeddedUnavailable
 from server.handler import AppContext, BaseHandler
 from server.models import MemberRole, Scope, Site
@@ -26,6 +28,10 @@ class SitesHandler(PageHandler):
 
     access = SIGNED_IN
     template = "sites.html"
+
+    def capacity_places(self) -> Sequence[AccountPlace]:
+        """All of them."""
+        return () if self.login is None else self.login.places
 
     async def get(self) -> None:
         """The page."""

@@ -39,6 +39,9 @@ class UsageHandler(PageHandler):
     access = by_method(GET=member(MemberRole.VIEWER), POST=member(MemberRole.OWNER))
     template = "usage.html"
 
+    # The page says so itself, with more.
+    tells_capacity = False
+
     async def get(self, account_id: str) -> None:
         """The page."""
         await self._show()
