@@ -19,6 +19,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from clickhouse_driver import Client
@@ -30,6 +31,7 @@ from clickhouse_driver.writer import write_binary_str
 
 from server.block_frames import FrameDamaged, FrameReader
 from server.clickhouse_url import ClickHouseAddress
+from server.patient_socket import OnWait, connect_patiently
 from server.retry import SchemaMismatch
 
 CLIENT_REVISION = 54_453
@@ -105,12 +107,19 @@ def driver_options(address: ClickHouseAddress) -> dict[str, Any]:
 class BlockConnection:
     """A connection to one shard's replicas: the first that answers is used, the next one after a failure."""
 
-    def __init__(self, address: ClickHouseAddress, *, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, address: ClickHouseAddress, *, settings: Mapping[str, Any] | None = None, on_wait: OnWait | None = None
+    ) -> None:
+        """`on_wait` is called about once a second while the connection waits for the server; it must not raise."""
         self.address = address
         self.may_have_sent = False
         """Set once bytes of a block were written; whoever cares clears it first."""
         options = {**driver_options(address), "client_revision": CLIENT_REVISION}
         self._client = Client(**options, settings={**(settings or {})})
+        if on_wait is not None:
+            connection = self._client.connection
+            create = connection._create_socket  # the driver has no other place to give it a socket
+            connection._create_socket = lambda *host: connect_patiently(partial(create, *host), on_wait)
 
     def insert_block(
         self,

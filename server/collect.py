@@ -102,6 +102,7 @@ class CollectProcess(ServingChild):
         self._server: asyncio.AbstractServer | None = None
         self._front: Front | None = None
         self._watermark_due_s = 0.0
+        self._watermark: asyncio.Task[None] | None = None
         self.health.is_spool_writable = lambda: self._collector.is_ready()[1]
         self.health.has_spool_room = lambda: self._collector.is_ready()[2]
         self.health.has_snapshot = lambda: self._collector.is_ready()[0]
@@ -158,13 +159,14 @@ class CollectProcess(ServingChild):
             self._try_database(remove_watermark, self._spool_folder.name)
 
     async def every_second(self) -> None:
-        """Store the watermark when it is due."""
-        if time.monotonic() >= self._watermark_due_s:
+        """Store the watermark when it is due, beside the reports: they do not wait for a database that hangs."""
+        if time.monotonic() >= self._watermark_due_s and (self._watermark is None or self._watermark.done()):
             self._watermark_due_s = time.monotonic() + WATERMARK_INTERVAL_S
-            now_ms = time.time_ns() // 1_000_000
-            await self.loop.run_in_executor(
-                self.threads, self._store_watermark, self._oldest_unflushed_ms(now_ms), now_ms
-            )
+            self._watermark = self.loop.create_task(self._advance_watermark())
+
+    async def _advance_watermark(self) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        await self.loop.run_in_executor(self.threads, self._store_watermark, self._oldest_unflushed_ms(now_ms), now_ms)
 
     def _oldest_unflushed_ms(self, now_ms: int) -> int:
         """No hit older than this waits in this process, nor in a folder that it drains."""

@@ -44,8 +44,6 @@ ORPHANS_EVERY_S = 5.0
 """Between two looks for folders of dead processes: a few stat calls."""
 DOUBTFUL_FOR_S = 600.0
 """A doubtful segment is quarantined after this even if nothing else was stored meanwhile."""
-STUCK_AFTER_S = 180.0
-"""No sign of life from a flusher thread for longer than a connect and an INSERT's silences may take: not live."""
 REPLAY_MAX_AGE_S = 7 * 24 * 3_600 - 3_600
 """batch_id lives 7 days in the tables: after that nobody can tell whether a segment was stored. An hour to spare."""
 LOG_EVERY_S = 10.0
@@ -109,8 +107,9 @@ class _Ready:
 
 @dataclass(slots=True)
 class _Hand:
-    """What one thread holds: its connections, and the batch it prepared ahead."""
+    """What one thread holds: its connections, and the batch it prepared ahead. `beat` gives a sign of life."""
 
+    beat: Callable[[], None]
     sinks: dict[int, Sink] = field(default_factory=dict)
     ahead: _Ready | None = None
 
@@ -176,12 +175,12 @@ class Flusher:
             thread.join(max(0.0, self._deadline_s - time.monotonic()))
         return self._queue.pending() == 0 and not any(thread.is_alive() for thread in self._threads)
 
-    def is_live(self) -> bool:
-        """Whether every thread has shown a sign of life lately. True before `start`."""
-        return time.monotonic() - self.moved_at_s() < STUCK_AFTER_S
-
     def moved_at_s(self) -> float:
-        """Monotonic time of the last sign of life of the thread that is silent longest."""
+        """Monotonic time of the last sign of life of the thread that is silent longest; now, before `start`.
+
+        A thread gives one with each segment and each look for one, and every second while it waits for the store
+        (`server.patient_socket`). One that ended by an error stays silent.
+        """
         return min(list(self._beats.values()), default=time.monotonic())
 
     def pending(self) -> int:
@@ -205,21 +204,27 @@ class Flusher:
             time.sleep(ready_s)
 
     def _work(self, number: int) -> None:
-        hand = _Hand()
+        hand = _Hand(partial(self._beat, number))
         try:
             while number < self._wanted and time.monotonic() < self._deadline_s:
-                self._beats[number] = time.monotonic()
+                hand.beat()
                 ready = hand.ahead or self._take_ready()
                 hand.ahead = None
                 if ready is not None:
                     self._send(ready, hand)
                 elif not self._take_in(POLL_MS) and self._stopping.is_set():
-                    return
-        finally:
+                    break
             self._beats.pop(number, None)
+        except Exception:
+            logger.exception("a flusher thread ended; health says so once it has been silent for long enough")
+            raise
+        finally:
             self._put_back(hand)
             for sink in hand.sinks.values():
                 sink.close()
+
+    def _beat(self, number: int) -> None:
+        self._beats[number] = time.monotonic()
 
     def _take_ready(self) -> _Ready | None:
         """The next segment that may be sent, prepared."""
@@ -290,6 +295,7 @@ class Flusher:
                 self._set_aside(job, TOO_OLD, batch.records)
                 return
             sink = hand.sinks.get(batch.shard) or hand.sinks.setdefault(batch.shard, self._make_sink(batch.shard))
+            sink.on_wait = hand.beat
             started_s = time.monotonic()
             stored = sink.store(batch, sent_before=job.sent_before, while_waiting=partial(self._look_ahead, hand))
         except FileNotFoundError:

@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-# The flusher thread looks at its queue every second and reports; a single INSERT may take its whole time limit.
-FLUSHER_STALL_S = 120.0
+# A flusher thread gives a sign of life with each look at its queue, with each segment, and every second while it waits
+# for ClickHouse. What it does in between are fractions of a second; the rest is for machines that are loaded to the
+# brim. With the second until the next report, `/healthz` fails well within 30 s.
+FLUSHER_STALL_S = 20.0
 
 # A process reports to its parent every second; one that was silent for this long hangs.
 REPORT_STALL_S = 10.0

@@ -53,6 +53,8 @@ class Sink:
         self._ledger = ledger
         self._address: ClickHouseAddress | None = None
         self._connection: BlockConnection | None = None
+        self.on_wait: Callable[[], None] = lambda: None
+        """Called about once a second while the server is waited for; for signs of life."""
         self.may_have_sent = False
         """After a failed `store`: whether a block of it may have reached the server."""
 
@@ -134,7 +136,7 @@ class Sink:
         address = self._address_source()
         if self._connection is None or address != self._address:
             self.close()
-            self._connection = BlockConnection(address)
+            self._connection = BlockConnection(address, on_wait=lambda: self.on_wait())
             self._address = address
         return self._connection
 

@@ -10,7 +10,9 @@ Invariants:
 - a child that ends by itself is started again, with a growing pause when it ends soon after its start;
 - a rolling restart (SIGHUP) starts a slot's successor, waits until it takes connections, then stops the old one;
 - the worker is started when the others are ready, so that it costs them no time; whatever becomes of it does not touch
-  them, nor their readiness; one that was silent for `WORKER_SILENCE_S` is killed and started again;
+  them, nor their readiness;
+- a process that hangs is killed and started again after `HANGS_FOR_S`: one that says nothing, or whose flusher does not
+  move. Probes see it earlier, and whoever restarts whole pods may act on them;
 - a stop (SIGTERM, SIGINT) closes the parent's sockets first: the children then own them alone, empty their queues and
   finish; a second signal kills them.
 
@@ -53,15 +55,15 @@ READY_TIMEOUT_S = 60.0
 # What a child may take beyond its grace for closing files and the like, before it is killed.
 KILL_AFTER_GRACE_S = 10.0
 
-# The worker reports every second from its main thread. Compiled code that keeps the interpreter's lock, or a machine
+# A process reports every second from its main thread. Compiled code that keeps the interpreter's lock, or a machine
 # that is loaded to the brim, delays that by seconds; a minute is a process that hangs.
-WORKER_SILENCE_S = 60.0
+HANGS_FOR_S = 60.0
 
 # The worker does not wait longer for the others than this: jobs are due also while a port's process cannot start.
 WORKER_WAITS_S = 15.0
 
-# How often silence is looked for.
-SILENCE_LOOK_S = 1.0
+# How often one that hangs is looked for.
+HANG_LOOK_S = 1.0
 
 WORKER = "worker"
 WORKER_MODULE = "jobs.worker"
@@ -89,7 +91,7 @@ class Child:
     started_at_s: float
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     is_stopping: bool = False
-    was_heard: bool = False
+    was_well: bool = False
 
 
 class Supervisor:
@@ -101,11 +103,11 @@ class Supervisor:
         *,
         serves: bool = True,
         worker_module: str = WORKER_MODULE,
-        worker_silence_s: float = WORKER_SILENCE_S,
+        hangs_for_s: float = HANGS_FOR_S,
     ) -> None:
         """`serves`: whether there are processes that take connections. Raises `SettingError` for a port."""
         self._settings = settings
-        self._worker_silence_s = worker_silence_s
+        self._hangs_for_s = hangs_for_s
         self._sockets = open_sockets(settings) if serves else []
         self._internal_sockets = [_listen(settings.internal_host, settings.internal_port, "INTERNAL", shared=False)]
         module = "server.web" if settings.role is Role.WEB else "server.collect"
@@ -175,15 +177,9 @@ class Supervisor:
         log.info("stopping")
         for child in list(self._children):
             self._ask_to_stop(child)
-        deadline_s = self._settings.stop_grace_s + KILL_AFTER_GRACE_S
         waits = [asyncio.ensure_future(child.process.wait()) for child in self._children]
         if waits:
-            _, late = await asyncio.wait(waits, timeout=deadline_s)
-            if late:
-                log.error("processes did not stop in time and are killed", extra={"count": len(late)})
-                for child in list(self._children):
-                    _signal(child, signal.SIGKILL)
-                await asyncio.wait(late)
+            await asyncio.wait(waits)
         self._internal.stop()
         await self._internal.close_all_connections()
         for watcher in list(self._watchers):
@@ -265,34 +261,35 @@ class Supervisor:
             child.channel.send({"type": "store_ready"})
         self._watch(self._listen_to(child))
         self._watch(self._await_end(child))
-        if slot is self._worker:
-            self._watch(self._end_when_silent(child))
+        self._watch(self._end_when_it_hangs(child))
         return child
 
     async def _listen_to(self, child: Child) -> None:
         async for message in child.channel.messages():
-            child.was_heard = True
+            child.was_well = not message.get("live")
             if message["type"] == "ready":
                 child.ready.set()
             elif message["type"] == "report" and self._current.get(child.slot.name) is child:
                 report = HealthReport(tuple(message["live"]), tuple(message["ready"]))
                 self._reports[child.slot.name] = (time.monotonic(), report, message["families"])
 
-    async def _end_when_silent(self, child: Child) -> None:
-        """Kill a process that does not report any more; `_await_end` then starts another."""
+    async def _end_when_it_hangs(self, child: Child) -> None:
+        """Kill a process that does not report any more, or not that it is live; `_await_end` then starts another."""
         # Looks are counted instead of time: while the parent itself is held up, nobody is to blame for silence.
         looks = 0
         while child.process.returncode is None and not child.is_stopping and not self._stopping.is_set():
-            looks = 0 if child.was_heard else looks + 1
-            child.was_heard = False
-            if looks * SILENCE_LOOK_S >= self._worker_silence_s:
+            # One that serves may wait for its first snapshot, and for the database that has it, before it says a word.
+            may_start = child.slot is not self._worker and not child.ready.is_set()
+            looks = 0 if child.was_well or may_start else looks + 1
+            child.was_well = False
+            if looks * HANG_LOOK_S >= self._hangs_for_s:
                 log.error(
-                    "a silent process is killed",
-                    extra={"slot": child.slot.name, "silent_s": round(looks * SILENCE_LOOK_S)},
+                    "a process that hangs is killed",
+                    extra={"slot": child.slot.name, "hangs_s": round(looks * HANG_LOOK_S)},
                 )
                 _signal(child, signal.SIGKILL)
                 return
-            await asyncio.sleep(SILENCE_LOOK_S)
+            await asyncio.sleep(HANG_LOOK_S)
 
     def _is_heard(self, name: str) -> bool:
         reported = self._reports.get(name)
@@ -319,6 +316,15 @@ class Supervisor:
     def _ask_to_stop(self, child: Child) -> None:
         child.is_stopping = True
         _signal(child, signal.SIGTERM)
+        self._watch(self._kill_when_late(child))
+
+    async def _kill_when_late(self, child: Child) -> None:
+        """One that hangs does not stop by itself."""
+        try:
+            await asyncio.wait_for(child.process.wait(), self._settings.stop_grace_s + KILL_AFTER_GRACE_S)
+        except TimeoutError:
+            log.error("a process did not stop in time and is killed", extra={"slot": child.slot.name})
+            _signal(child, signal.SIGKILL)
 
     def _watch(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -1,7 +1,7 @@
 """A stand-in for the worker process, without an import of ours: reports as often as its file of orders says.
 
-The file named by STUB_WORKER_ORDERS holds one word: `report`, `hang` (say nothing more), `end` (exit at once) or
-`stay` (report, and take no notice of SIGTERM).
+The file named by STUB_WORKER_ORDERS holds one word: `report`, `hang` (say nothing more), `stall` (report that it is not
+live), `end` (exit at once) or `stay` (report, and take no notice of SIGTERM).
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def main() -> int:
         order = orders.read_text()
         if stopped and order != "stay":
             return 0
-        if order in ("report", "stay"):
-            control.sendall(json.dumps(report).encode() + b"\n")
+        if order in ("report", "stay", "stall"):
+            live = ["stalled"] if order == "stall" else []
+            control.sendall(json.dumps({**report, "live": live}).encode() + b"\n")
         time.sleep(0.02)
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
+import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clickhouse_driver import errors as driver_errors
 
+from server import patient_socket
 from server.batch import Batch, targets
 from server.clickhouse_tcp import BlockConnection
 from server.clickhouse_url import ClickHouseAddress
 from server.flush_queue import FlushQueue
 from server.flusher import Flusher
+from server.health import FLUSHER_STALL_S
 from server.migrate import SchemaForm, migrate
 from server.quarantine import Quarantine
 from server.retry import Backoff
@@ -125,8 +131,6 @@ def rig(tmp_path: Path, store_address: ClickHouseAddress) -> Iterator[Rig]:
 
 @pytest.fixture
 def proxied(rig: Rig) -> Iterator[FaultProxy]:
-    import dataclasses
-
     with FaultProxy(rig.address.hosts[0]) as proxy:
         rig.address = dataclasses.replace(
             rig.address, hosts=(("127.0.0.1", proxy.port),), connect_timeout_s=0.5, send_receive_timeout_s=0.7
@@ -141,7 +145,7 @@ def test_sends_what_is_sealed_and_discards_it(rig: Rig) -> None:
     rig.wait_until_sent()
     rig.assert_stored_once()
     assert (flusher.counters.segments, flusher.counters.rows, flusher.counters.records) == (3, 3_101, 3_107)
-    assert flusher.is_live()
+    assert time.monotonic() - flusher.moved_at_s() < FLUSHER_STALL_S
 
 
 def test_a_segment_of_short_records_only(rig: Rig) -> None:
@@ -347,8 +351,6 @@ def test_a_table_that_is_behind_waits_for_its_migration(rig: Rig) -> None:
 
 
 def test_a_memory_limit_is_retried(rig: Rig) -> None:
-    import dataclasses
-
     class LimitedSink(Sink):
         limited = True
 
@@ -420,8 +422,6 @@ def own_server(tmp_path: Path) -> Iterator[ClickHouseServer]:
 
 
 def test_a_killed_server_loses_and_doubles_nothing(tmp_path: Path, own_server: ClickHouseServer) -> None:
-    import dataclasses
-
     rig = Rig(tmp_path, dataclasses.replace(own_server.address, connect_timeout_s=1.0, send_receive_timeout_s=2.0))
     flusher = rig.start()
     for round_ in range(4):
@@ -431,7 +431,7 @@ def test_a_killed_server_loses_and_doubles_nothing(tmp_path: Path, own_server: C
         own_server.kill()
         rig.seal(100)
         time.sleep(0.1)
-        assert flusher.is_live()
+        assert time.monotonic() - flusher.moved_at_s() < FLUSHER_STALL_S
         own_server.start()
     rig.wait_until_sent()
     rig.assert_stored_once()
@@ -439,8 +439,6 @@ def test_a_killed_server_loses_and_doubles_nothing(tmp_path: Path, own_server: C
 
 
 def test_a_frozen_server_is_waited_for(tmp_path: Path, own_server: ClickHouseServer) -> None:
-    import dataclasses
-
     rig = Rig(tmp_path, dataclasses.replace(own_server.address, connect_timeout_s=0.5, send_receive_timeout_s=0.5))
     flusher = rig.start()
     rig.seal(500)
@@ -452,3 +450,64 @@ def test_a_frozen_server_is_waited_for(tmp_path: Path, own_server: ClickHouseSer
     rig.wait_until_sent()
     rig.assert_stored_once()
     rig.stop()
+
+
+def silences(flusher: Flusher, until: Callable[[], bool]) -> float:
+    """The longest time without a sign of life, looked for until something happens."""
+    longest_s = 0.0
+    deadline_s = time.monotonic() + WAIT_S
+    while not until():
+        assert time.monotonic() < deadline_s, "it did not happen in time"
+        longest_s = max(longest_s, time.monotonic() - flusher.moved_at_s())
+        time.sleep(0.01)
+    return longest_s
+
+
+@pytest.mark.parametrize("away", ["frozen", "connecting"])
+def test_waiting_for_a_store_is_no_hanging(
+    rig: Rig, proxied: FaultProxy, monkeypatch: pytest.MonkeyPatch, away: str
+) -> None:
+    """Each wait here takes four seconds; a sign of life comes in each tenth of one."""
+    monkeypatch.setattr(patient_socket, "STEP_S", 0.1)
+    rig.address = dataclasses.replace(rig.address, send_receive_timeout_s=4.0, connect_timeout_s=4.0)
+    if away == "frozen":
+        proxied.plan(Fault("stall", 2_000))
+    else:
+        resolve = socket.getaddrinfo
+        slow = iter([4.0])
+
+        def slow_resolver(*name: Any) -> Any:
+            time.sleep(next(slow, 0.0))
+            return resolve(*name)
+
+        monkeypatch.setattr(socket, "getaddrinfo", slow_resolver)
+    flusher = rig.start()
+    rig.seal(3_000)
+    began_s = time.monotonic()
+    longest_s = silences(flusher, lambda: not rig.truth[0].path.exists())
+    assert time.monotonic() - began_s > 3.5, "nothing was waited for"
+    assert longest_s < 2.5
+    rig.assert_stored_once()
+
+
+def test_a_thread_that_hangs_or_ended_by_an_error_falls_silent(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What health looks at grows older; nothing else tells that a thread is gone."""
+    monkeypatch.setattr(threading, "excepthook", lambda told: None)
+    hung = threading.Event()
+
+    class Broken(Source):
+        def next_sealed(self, timeout_ms: int) -> str | None:
+            if hung.is_set():
+                raise OSError("the disk is gone")
+            hung.wait(WAIT_S)
+            return None
+
+    rig.source = Broken()
+    flusher = rig.start()
+    time.sleep(0.3)
+    assert time.monotonic() - flusher.moved_at_s() > 0.25
+    hung.set()
+    rig.wait(lambda: not any(thread.is_alive() for thread in flusher._threads))
+    silent_since_s = flusher.moved_at_s()
+    time.sleep(0.2)
+    assert flusher.moved_at_s() == silent_since_s

@@ -26,7 +26,7 @@ def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Order:
     file = tmp_path / "orders"
     file.write_text("report")
     monkeypatch.setenv("STUB_WORKER_ORDERS", str(file))
-    monkeypatch.setattr(supervision, "SILENCE_LOOK_S", 0.05)
+    monkeypatch.setattr(supervision, "HANG_LOOK_S", 0.05)
     return file.write_text
 
 
@@ -36,12 +36,12 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def supervised(
-    settings: Settings, test: Callable[[Supervisor], Coroutine[Any, Any, None]], *, silence_s: float = 60
+    settings: Settings, test: Callable[[Supervisor], Coroutine[Any, Any, None]], *, hangs_for_s: float = 60
 ) -> None:
     """Run a test beside a parent of the stub alone."""
 
     async def live() -> None:
-        supervisor = Supervisor(settings, serves=False, worker_module=STUB, worker_silence_s=silence_s)
+        supervisor = Supervisor(settings, serves=False, worker_module=STUB, hangs_for_s=hangs_for_s)
         await supervisor.start()
         ended = asyncio.ensure_future(supervisor.run_until_stopped())
         try:
@@ -82,7 +82,17 @@ def test_a_silent_process_is_killed_and_another_started(settings: Settings, orde
         await until(lambda: pid(supervisor) not in (0, first))
         assert value(supervisor, "footfall_worker_up") == 1
 
-    supervised(settings, test, silence_s=0.3)
+    supervised(settings, test, hangs_for_s=0.3)
+
+
+def test_a_process_that_says_it_is_not_live_is_killed_too(settings: Settings, order: Order) -> None:
+    async def test(supervisor: Supervisor) -> None:
+        await until(lambda: pid(supervisor) > 0)
+        order("stall")
+        await until(lambda: value(supervisor, "footfall_process_respawns_total") >= 1)
+        order("report")
+
+    supervised(settings, test, hangs_for_s=0.3)
 
 
 def test_a_process_that_never_says_a_word_is_killed_too(settings: Settings, order: Order) -> None:
@@ -92,7 +102,7 @@ def test_a_process_that_never_says_a_word_is_killed_too(settings: Settings, orde
         await until(lambda: value(supervisor, "footfall_process_respawns_total") >= 1)
         assert supervisor.health().ready == ("worker: not started",)
 
-    supervised(settings, test, silence_s=0.5)
+    supervised(settings, test, hangs_for_s=0.5)
 
 
 def test_a_process_that_cannot_start_is_tried_again_with_pauses(settings: Settings, order: Order) -> None:
@@ -119,6 +129,20 @@ def test_a_rolling_restart_replaces_it(settings: Settings, order: Order) -> None
         assert value(supervisor, "footfall_process_respawns_total") == 0
 
     supervised(settings, test)
+
+
+def test_a_predecessor_that_does_not_stop_is_killed(
+    settings: Settings, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "KILL_AFTER_GRACE_S", 0.1)
+
+    async def test(supervisor: Supervisor) -> None:
+        await until(lambda: pid(supervisor) > 0)
+        order("stay")
+        await supervisor.rolling_restart()
+        await until(lambda: value(supervisor, "footfall_processes") == 1)
+
+    supervised(settings.model_copy(update={"stop_grace_s": 0.2}), test)
 
 
 def test_one_that_does_not_stop_in_time_is_killed(
