@@ -2,9 +2,9 @@
 
 `python -m k8s.cron_jobs` writes them to `apps/footfall/base/jobs.yaml`; a test says that the file and the table agree.
 
-A CronJob's pod runs `footfall jobs run NAME`: whatever is due and not done yet, under the job's own lease, recorded and
-reported to the monitor like any run. So a run that Kubernetes misses is caught up by the next one, and one that it starts
-twice happens once.
+A CronJob's pod runs `footfall jobs run NAME`: whatever is due and not done yet, under the job's own lease, recorded
+and reported to the monitor like any run. So a run that Kubernetes misses is caught up by the next one, and one that
+it starts twice happens once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def cron_job(job: Job) -> dict[str, Any]:
         "ttlSecondsAfterFinished": 86_400,
         "template": {
             "metadata": {"labels": {"app.kubernetes.io/component": "job", "footfall/job": job.name}},
-            "spec": _pod(command.split() + ([] if job.shards == 1 else ["--shard", f"$(JOB_COMPLETION_INDEX)/{job.shards}"])),
+            "spec": _pod(
+                command.split() + ([] if job.shards == 1 else ["--shard", f"$(JOB_COMPLETION_INDEX)/{job.shards}"])
+            ),
         },
     }
     if job.shards > 1:
