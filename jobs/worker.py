@@ -121,6 +121,7 @@ class WorkerProcess(ChildProcess):
 
         try:
             queue_due(services, runner)
+            services.alerts.show_last_raised()
         except SQLAlchemyError as error:
             self._problem = "the app database is away"
             log.warning("nobody looked for due jobs", extra={"reason": type(error).__name__})

@@ -11,13 +11,13 @@ import hashlib
 import logging
 from dataclasses import dataclass
 
-from prometheus_client import Counter
-from sqlalchemy import Engine, update
+from prometheus_client import Counter, Gauge
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from server.alerts.kinds import AlertKind
-from server.app_database import inserting, writing
+from server.app_database import inserting, reading, writing
 from server.clock import time_text
 from server.config import Settings
 from server.mail import Mailer
@@ -28,6 +28,12 @@ from server.tasks import TaskQueue
 log = logging.getLogger(__name__)
 
 ALERTS = Counter("footfall_alerts", "Alerts raised, sent or only counted", ["kind"], registry=REGISTRY)
+RAISED_AT_S = Gauge(
+    "footfall_alert_raised_timestamp_seconds",
+    "When an alert of this kind was last raised, by any process",
+    ["kind"],
+    registry=REGISTRY,
+)
 
 # The widths of the columns; a detail is to be read in a mail or in Slack.
 MAX_KEY_CHARS = 200
@@ -81,6 +87,16 @@ class Alerts:
             log.error("an alert could not be sent", extra={**extra, "reason": type(error).__name__})
             return
         log.warning("alert", extra={**extra, "count": count, "is_sent": raised is not None})
+
+    def show_last_raised(self) -> None:
+        """Bring the gauge up to date: the process of a job that alerts ends before anybody asks for its counters.
+
+        Raises SQLAlchemy's error when the app database is away.
+        """
+        last = select(Alert.kind, func.max(Alert.last_at_ms)).group_by(Alert.kind)
+        with reading(self._engine) as session:
+            for kind, at_ms in session.execute(last):
+                RAISED_AT_S.labels(kind).set(at_ms / 1000)
 
     def _count(
         self, session: Session, kind: AlertKind, key: str, summary: str, detail: str, *, is_urgent: bool

@@ -312,3 +312,12 @@ def test_raising_from_several_threads_of_one_process(desk: Desk) -> None:
     for thread in threads:
         thread.join(30)
     assert len(desk.rows()) == 8
+
+
+def test_a_worker_shows_what_others_raised(desk: Desk, clock: Clock) -> None:
+    desk.alerts.raise_alert(AlertKind.CONSERVATION_GAP, "audit", "gaps")
+    clock.advance(s=60)
+    desk.alerts.raise_alert(AlertKind.CONSERVATION_GAP, "audit", "gaps")
+    desk.alerts.show_last_raised()
+    name = "footfall_alert_raised_timestamp_seconds"
+    assert REGISTRY.get_sample_value(name, {"kind": "conservation_gap"}) == (NOON_MS + 60_000) / 1000
