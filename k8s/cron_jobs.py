@@ -31,6 +31,11 @@ STARTING_DEADLINE_S = 600
 """A due time that the cluster could not serve for so long is left to the next one, which catches up."""
 
 
+def object_name(job: Job) -> str:
+    """What the job's CronJob is called: names of objects are DNS labels, which have no underscore."""
+    return f"footfall-{job.name.replace('_', '-')}"
+
+
 def cron_job(job: Job) -> dict[str, Any]:
     """The manifest of one job. A job in pieces is an Indexed Job with a pod for each, `--shard` from its index."""
     command = f"jobs run {job.name}"
@@ -50,7 +55,7 @@ def cron_job(job: Job) -> dict[str, Any]:
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": {"name": f"footfall-{job.name}", "labels": {"app.kubernetes.io/component": "job"}},
+        "metadata": {"name": object_name(job), "labels": {"app.kubernetes.io/component": "job"}},
         "spec": {
             "schedule": job.schedule,
             "timeZone": "Etc/UTC",
