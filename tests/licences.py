@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What older metadata writes for an SPDX identifier.
 SPELLINGS = {
+    "Apache": "Apache-2.0",
     "Apache 2.0": "Apache-2.0",
     "Apache License 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from k8s.monitoring.cases import rules_test
 from k8s.monitoring.dashboards import dashboard
 from k8s.monitoring.rules import prometheus_rule, rule_groups
 
@@ -21,8 +22,15 @@ def files() -> dict[str, str]:
     return {
         "rules.yaml": HEADER + yaml.safe_dump(rule_groups(), sort_keys=False, width=120),
         "prometheus_rule.yaml": HEADER + yaml.safe_dump(prometheus_rule(), sort_keys=False, width=120),
+        "rules_test.yaml": _cases(is_long=False),
+        "rules_test_long.yaml": _cases(is_long=True),
         "footfall.json": json.dumps(dashboard(), indent=2) + "\n",
     }
+
+
+def _cases(*, is_long: bool) -> str:
+    content = yaml.safe_dump(rules_test(is_long=is_long), sort_keys=False, width=120)
+    return HEADER.replace("rules.py", "cases.py") + content
 
 
 def main() -> int:

@@ -101,7 +101,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         "Does the work behind go on?",
         (
             Panel("Jobs overdue", "s", (("max by (exported_job) (footfall_job_waiting_seconds)", "{{exported_job}}"),)),
-            Panel("Tasks", "short", (("sum by (kind) (footfall_tasks_queued)", "{{kind}}"),)),
+            Panel(
+                "Tasks",
+                "short",
+                (("max(footfall_tasks_queued)", "waiting"), ("max(footfall_tasks_oldest_due_seconds)", "longest, s")),
+            ),
             Panel(
                 "Mails", "short", (("sum by (outcome) (increase(footfall_mails_total[1h]))", "{{outcome}} in an hour"),)
             ),

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-RUNBOOKS = "https://footfall.example.com/runbooks"
+from jobs.schedule import JOBS
 
-REFUSED = "503"
-"""The status of a hit that was not taken: no room, no snapshot, or a disk that fails."""
+RUNBOOKS = "https://footfall.example.com/runbooks"
+"""Where an installation shows `k8s/runbooks` to whoever is woken at night."""
 
 FRESHNESS_S = 10.0
 """Objective: 99 % of hits can be asked for within this."""
@@ -24,6 +24,7 @@ class Recording:
 
     record: str
     expr: str
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ RECORDINGS = (
         "/ (sum(rate(footfall_hits_total[1h])) + sum(rate(footfall_core_unavailable_total[1h])))",
     ),
     Recording(
+        "footfall:slo_accepting:error_ratio_rate6h",
+        "sum(rate(footfall_core_unavailable_total[6h])) "
+        "/ (sum(rate(footfall_hits_total[6h])) + sum(rate(footfall_core_unavailable_total[6h])))",
+    ),
+    Recording(
         "footfall:slo_accepting:error_ratio_rate5m",
         "sum(rate(footfall_core_unavailable_total[5m])) "
         "/ (sum(rate(footfall_hits_total[5m])) + sum(rate(footfall_core_unavailable_total[5m])))",
@@ -69,7 +75,26 @@ RECORDINGS = (
         "footfall:slo_dashboards:seconds_p95_5m",
         "histogram_quantile(0.95, sum by (le) (rate(footfall_query_seconds_bucket[5m])))",
     ),
+    # When each job is late, from the job table: a due time waits until its run may start and has had its time.
+    *(
+        Recording(
+            "footfall:job_late_after:seconds",
+            f"vector({job.late_after_s + job.deadline_s})",
+            {"exported_job": job.name},
+        )
+        for job in JOBS
+    ),
 )
+
+FOREIGN_METRICS = {
+    "ClickHouseAsyncMetrics_MaxPartCountForPartition": "ClickHouse's own endpoint, system.asynchronous_metrics",
+    "certmanager_certificate_expiration_timestamp_seconds": "cert-manager",
+    "kubelet_volume_stats_available_bytes": "kubelet",
+    "kubelet_volume_stats_capacity_bytes": "kubelet",
+    "container_cpu_usage_seconds_total": "cAdvisor, in kubelet",
+    "up": "Prometheus, about each scrape",
+}
+"""Metrics that are not ours, and whose they are."""
 
 ALERTS = (
     Alert(
@@ -101,6 +126,52 @@ ALERTS = (
         "hits-refused",
     ),
     Alert(
+        "FootfallHitsRefusedSlowly",
+        "footfall:slo_accepting:error_ratio_rate6h > 0.001 * 6 "
+        "and footfall:slo_accepting:error_ratio_rate1h > 0.001 * 6",
+        "15m",
+        "ticket",
+        "{{ $value | humanizePercentage }} of hits are refused",
+        "At this rate the budget of 30 days is gone in five.",
+        "hits-refused",
+    ),
+    Alert(
+        "FootfallAway",
+        "absent(footfall_processes)",
+        "5m",
+        "page",
+        "Nothing of Footfall is scraped",
+        "Either every pod is gone or Prometheus does not find them. Hits may be refused.",
+        "away",
+    ),
+    Alert(
+        "FootfallPodAway",
+        'up{namespace="footfall"} == 0',
+        "5m",
+        "ticket",
+        "{{ $labels.pod }} does not answer the scraper",
+        "The others take its hits. What lies in its spool waits for it.",
+        "away",
+    ),
+    Alert(
+        "FootfallWorkerAway",
+        "absent(footfall_worker_up == 1)",
+        "10m",
+        "page",
+        "No worker reports",
+        "Mails, imports and whatever CronJobs do not run stand still.",
+        "worker-away",
+    ),
+    Alert(
+        "FootfallTasksWait",
+        "max by (namespace) (footfall_tasks_oldest_due_seconds) > 900",
+        "10m",
+        "ticket",
+        "A task has been due for {{ $value | humanizeDuration }}",
+        "Workers are too few, or one kind holds them all.",
+        "worker-away",
+    ),
+    Alert(
         "FootfallDropsRising",
         "footfall:dropped:ratio_rate5m > 0.2 "
         "and footfall:dropped:ratio_rate5m > 2 * (footfall:dropped:ratio_rate5m offset 1d)",
@@ -130,16 +201,18 @@ ALERTS = (
     ),
     Alert(
         "FootfallJobLate",
-        "max by (namespace, exported_job) (footfall_job_waiting_seconds) > 1800",
-        "0m",
+        "max by (namespace, exported_job) (footfall_job_waiting_seconds) "
+        "> on (exported_job) group_left () footfall:job_late_after:seconds",
+        "2m",
         "ticket",
         "The job {{ $labels.exported_job }} is {{ $value | humanizeDuration }} late",
-        "Figures, reports or bills wait for it.",
+        "It has neither run in time nor failed for good. Figures, reports or bills wait for it.",
         "job-late",
     ),
     Alert(
         "FootfallConservationGap",
-        'sum by (namespace) (increase(footfall_alerts_total{kind="conservation_gap"}[1h])) > 0',
+        # Every hour the audit says it again while it is so. Its process ends before it is scraped, so the worker tells.
+        'time() - max by (namespace) (footfall_alert_raised_timestamp_seconds{kind="conservation_gap"}) < 5400',
         "0m",
         "page",
         "Answered hits are not accounted for",
@@ -228,7 +301,10 @@ def rule_groups() -> dict[str, Any]:
             {
                 "name": "footfall.recording",
                 "interval": "30s",
-                "rules": [{"record": rule.record, "expr": rule.expr} for rule in RECORDINGS],
+                "rules": [
+                    {"record": rule.record, "expr": rule.expr, **({"labels": rule.labels} if rule.labels else {})}
+                    for rule in RECORDINGS
+                ],
             },
             {"name": "footfall.alerts", "rules": [_alert(alert) for alert in ALERTS]},
         ]

@@ -41,6 +41,8 @@ class Service:
     programs: tuple[str, ...]
     debian_packages: tuple[str, ...] = ()
     go_module: str = ""
+    instead: tuple[str, ...] = ()
+    """Programs of which any one does as well."""
 
     @property
     def source(self) -> str:
@@ -48,6 +50,11 @@ class Service:
         if self.go_module:
             return f"go install {self.go_module}"
         return f"Debian: {' '.join(self.debian_packages)}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether nothing needs to be installed."""
+        return all(map(find_program, self.programs)) or any(map(find_program, self.instead))
 
 
 SERVICES: dict[str, Service] = {
@@ -58,6 +65,10 @@ SERVICES: dict[str, Service] = {
     "postgresql": Service(("postgres", "initdb"), ("postgresql",)),
     # Stripe's own double of its API: it knows the specification and remembers nothing.
     "stripe-mock": Service(("stripe-mock",), go_module="github.com/stripe/stripe-mock@v0.203.0"),
+    # Checks alert rules, and runs them over made-up series.
+    "promtool": Service(("promtool",), ("prometheus",)),
+    # Builds the overlays; kubectl has it built in.
+    "kustomize": Service(("kustomize",), go_module="sigs.k8s.io/kustomize/kustomize/v5@v5.5.0", instead=("kubectl",)),
 }
 
 
@@ -87,7 +98,7 @@ def skipped_services() -> frozenset[str]:
 def missing_services(names: list[str]) -> list[str]:
     """Those of `names` that lack a program and are not skipped on purpose."""
     skipped = skipped_services()
-    return [n for n in names if n not in skipped and not all(map(find_program, SERVICES[n].programs))]
+    return [n for n in names if n not in skipped and not SERVICES[n].is_here]
 
 
 def program(name: str) -> Path:

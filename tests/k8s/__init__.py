@@ -1,0 +1,1 @@
+"""What Footfall is told to be elsewhere: manifests, alert rules, workflows, infrastructure."""
