@@ -2,6 +2,10 @@
 
 Each hit's path is its own, `/<worker>/<number>`. A hit whose answer never came may or may not be stored; one that was
 answered 202 must be stored exactly once; one that was answered 503 must not be stored at all.
+
+By default a worker keeps its connection and sends several hits in one write, so that kills land inside groups. With
+`connect_each` each hit has a connection of its own, as behind a proxy without keep-alive: what is accepted by a process
+that is about to stop, or waits in the queue of its socket, then shows.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import time
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/145.0.0.0 Safari/537.36"
 SOCKET_TIMEOUT_S = 10.0
 PIPELINED = 8
-"""Hits in one write: kills then land inside groups."""
+"""Hits in one write."""
 PAUSE_S = 0.02
 """Between two writes of a worker: the load is there to be remembered, not to slow the restarts down."""
 
@@ -22,13 +26,15 @@ PAUSE_S = 0.02
 class RememberingLoad:
     """Worker threads that send until `stop`."""
 
-    def __init__(self, port: int, domain: str, workers: int = 4) -> None:
+    def __init__(self, port: int, domain: str, workers: int = 4, *, connect_each: bool = False) -> None:
         self.acknowledged: set[str] = set()
         self.unanswered: set[str] = set()
         self.refused = 0
         self.unexpected: list[bytes] = []
         self._port = port
         self._domain = domain
+        self._connect_each = connect_each
+        self._at_once = 1 if connect_each else PIPELINED
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads = [
@@ -51,12 +57,14 @@ class RememberingLoad:
             try:
                 with socket.create_connection(("127.0.0.1", self._port), timeout=SOCKET_TIMEOUT_S) as connection:
                     while not self._stopping.is_set():
-                        paths = [f"/{worker}/{number + step}" for step in range(PIPELINED)]
-                        number += PIPELINED
+                        paths = [f"/{worker}/{number + step}" for step in range(self._at_once)]
+                        number += self._at_once
                         waiting = list(paths)
                         connection.sendall(b"".join(self._request(path) for path in paths))
                         self._read_answers(connection, waiting)
                         time.sleep(PAUSE_S)
+                        if self._connect_each:
+                            break
             except OSError:
                 time.sleep(0.01)
             with self._lock:
@@ -95,7 +103,8 @@ class RememberingLoad:
         body = f'{{"n":"pageview","u":"http://{self._domain}{path}","d":"{self._domain}"}}'.encode()
         head = (
             f"POST /api/event HTTP/1.1\r\nHost: {self._domain}\r\nUser-Agent: {USER_AGENT}\r\n"
-            f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+            f"{'Connection: close' if self._connect_each else 'Connection: keep-alive'}\r\n\r\n"
         )
         return head.encode() + body
 

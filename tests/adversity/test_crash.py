@@ -15,14 +15,18 @@ import random
 import subprocess
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from clickhouse_driver import Client
 
+from tests.adversity.exactly_once import (
+    assert_audit_holds,
+    assert_exactly_once,
+    stored_paths,
+    wait_until_drained,
+)
 from tests.adversity.fault_proxy import Fault, FaultProxy
 from tests.adversity.load import RememberingLoad, wait_for_acknowledged
 from tests.services.clickhouse import ClickHouseServer
@@ -33,7 +37,6 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(7_200)]
 ROUNDS = int(os.environ.get("FOOTFALL_CRASH_ROUNDS", "8"))
 SEED = int(os.environ.get("FOOTFALL_CRASH_SEED", str(time.time_ns() % 1_000_000)))
 DOMAIN = "localhost"
-DRAIN_TIMEOUT_S = 120.0
 SMALL_DISK_BYTES = 2 * 1024 * 1024
 
 
@@ -83,40 +86,6 @@ def clickhouse_of_its_own(tmp_path: Path) -> Iterator[ClickHouseServer]:
         yield server
 
 
-def stored_paths(server: ClickHouseServer) -> Counter[str]:
-    """How often each path is stored."""
-    client = Client("127.0.0.1", port=server.port, database=server.database)
-    try:
-        return Counter(dict(client.execute("SELECT path, count() FROM events GROUP BY path")))
-    finally:
-        client.disconnect()
-
-
-def wait_until_drained(footfall: FootfallServer) -> None:
-    """Wait until the spool holds no segment."""
-    deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
-    spool = footfall.data_dir / "spool"
-    while any(path.suffix in (".open", ".seg") for path in spool.rglob("*")):
-        assert time.monotonic() < deadline_s, f"not drained: {footfall.log_path.read_text()[-3_000:]}"
-        time.sleep(0.1)
-
-
-def assert_exactly_once(load: RememberingLoad, stored: Counter[str]) -> None:
-    """The promise, on what the client saw."""
-    assert not load.unexpected, load.unexpected[:3]
-    lost = load.acknowledged - stored.keys()
-    doubled = {path: count for path, count in stored.items() if count > 1}
-    strangers = stored.keys() - load.acknowledged - load.unanswered
-    assert (len(lost), len(doubled), len(strangers)) == (0, 0, 0), (sorted(lost)[:5], doubled, sorted(strangers)[:5])
-
-
-def assert_audit_holds(footfall: FootfallServer, at_least: int) -> None:
-    """The law, on what the ledger says."""
-    audited = footfall.command("audit")
-    assert audited.returncode == 0, audited.stdout + audited.stderr
-    assert at_least > 0
-
-
 def start_footfall(tmp_path: Path, clickhouse: ClickHouseServer, port: int, **more: str) -> FootfallServer:
     """Not started yet."""
     url = f"clickhouse://127.0.0.1:{port}/{clickhouse.database}"
@@ -158,7 +127,7 @@ def test_killed_processes_lose_and_double_nothing(tmp_path: Path, clickhouse_of_
             proxy.plan()
             footfall.wait_ready()
             wait_until_drained(footfall)
-            stored = stored_paths(clickhouse)
+            stored = stored_paths(clickhouse.address)
             print(
                 f"{ROUNDS} kills: {len(load.acknowledged)} acknowledged, {len(load.unanswered)} unanswered, "
                 f"{load.refused} refused, {stored.total()} stored"
@@ -190,7 +159,7 @@ def test_the_whole_service_is_killed_and_starts_again(tmp_path: Path, clickhouse
         load.stop()
         footfall.start()
         wait_until_drained(footfall)
-        assert_exactly_once(load, stored_paths(clickhouse))
+        assert_exactly_once(load, stored_paths(clickhouse.address))
         assert_audit_holds(footfall, len(load.acknowledged))
     finally:
         footfall.kill()
@@ -223,7 +192,7 @@ def test_a_full_disk_refuses_and_recovers_without_a_restart(
         load.stop()
         wait_until_drained(footfall)
         assert {process.pid for process in footfall.collect_processes()} == processes, "recovered by a restart"
-        assert_exactly_once(load, stored_paths(clickhouse))
+        assert_exactly_once(load, stored_paths(clickhouse.address))
         assert_audit_holds(footfall, len(load.acknowledged))
         assert footfall.stop() == 0
     finally:
@@ -251,4 +220,4 @@ def test_several_processes_share_the_port_and_a_rolling_restart_resets_nothing(
         wait_for_acknowledged(load, 200)
         load.stop()
         wait_until_drained(footfall)
-        assert_exactly_once(load, stored_paths(clickhouse))
+        assert_exactly_once(load, stored_paths(clickhouse.address))

@@ -315,23 +315,6 @@ def test_a_second_start_costs_little_more_than_its_libraries(tmp_path: Path) -> 
         server.stop()
 
 
-def test_batch_settings_are_reloaded_while_hits_flow(tmp_path: Path) -> None:
-    file = tmp_path / "batch.yaml"
-    file.write_text("batch_max_age_ms: 60000\n")
-    with running_footfall(tmp_path / "data", batch_settings_file=str(file)) as server:
-        send_hits(server.port, 10)
-        time.sleep(1.5)
-        assert stored(server) == 0, "the segment is young"
-        file.write_text("batch_max_age_ms: 100\n")
-        wait_until(lambda: metric(server, "footfall_batch_settings_reloads_total") >= 2, 10)
-        wait_until(lambda: stored(server) == 10)
-        file.write_text("batch_max_age_ms: never\n")
-        wait_until(lambda: metric(server, "footfall_batch_settings_invalid") == 1, 10)
-        assert {answer.status for answer in send_hits(server.port, 5)} == {202}
-        file.write_text("batch_max_age_ms: 200\n")
-        wait_until(lambda: metric(server, "footfall_batch_settings_invalid") == 0, 10)
-
-
 def test_a_full_spool_answers_503_and_recovers(tmp_path: Path) -> None:
     file = tmp_path / "batch.yaml"
     file.write_text("spool_max_bytes: 1048576\n")
