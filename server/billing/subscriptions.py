@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from server.alerts import AlertKind
 from server.app_database import reading, writing
+from server.billing.capacity import note_change
 from server.billing.entitlement import (
     IN_ARREARS,
     PAYING,
@@ -33,7 +34,7 @@ from server.billing.entitlement import (
 )
 from server.billing.errors import RefreshRaced, StripeRefused
 from server.billing.period_rows import follow_periods
-from server.billing.plan_changes import Reason, billing_link, change_plan, owner_of, plan_topic
+from server.billing.plan_changes import Reason, billing_link, change_plan, owner_of
 from server.billing.plans import FREE, Plan
 from server.billing.stripe_api import SubscriptionVersion, stripe_api
 from server.clock import time_text
@@ -109,17 +110,18 @@ def _apply(services: Services, row: Subscription, heard: Heard, event_ids: list[
             return None
         settled = update(StripeEvent).where(StripeEvent.event_id.in_(event_ids), StripeEvent.state == "queued")
         session.execute(settled.values(state="applied"))
-        if is_new:
-            services.cache.invalidate(plan_topic(row.account_id), session)
         # What is billed decides when usage is counted from zero.
         follow_periods(session, row.account_id, now_ms)
-        is_changed = False
         if is_entitled_anew and heard.plan is not None:
             reason = _reason(row, heard)
-            is_changed = change_plan(session, services, row.account_id, heard.plan, reason, now_ms)
+            change_plan(session, services, row.account_id, heard.plan, reason, now_ms)
         if heard.unpaid_since_ms is not None and heard.plan is not None and heard.plan is not FREE:
             _begin_grace(session, services, row, heard.plan, heard.unpaid_since_ms)
-    if is_changed:
+        if is_new:
+            # With the plan as it was, too: a period that was cut may be what hits were dropped in. It comes last, for
+            # whoever else changes a plan takes the account's rows before the snapshot's.
+            note_change(session, services, row.account_id)
+    if is_new:
         announce(services.settings)
     return is_new
 

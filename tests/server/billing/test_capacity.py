@@ -16,12 +16,13 @@ from server.billing.capacity import (
     rejections,
     state_of,
 )
+from server.billing.checkout import switch_plan
 from server.billing.period_rows import follow_periods
 from server.billing.plan_changes import Reason, change_plan, plan_of
 from server.billing.plans import BASIC
 from server.billing.usage import usage_of
 from server.clock import DAY_MS, now_ms
-from server.config import PlanLimits, Settings
+from server.config import Interval, PlanLimits, Settings
 from server.models import BillingProfile, Mail, Site, UsagePeriod
 from server.services import Services
 from server.sites import add_site
@@ -121,6 +122,24 @@ def test_a_greater_plan_ends_it_and_the_grace_is_not_given_twice(shop: Shop) -> 
     assert count(shop, BASIC.monthly_events) is None
     assert state(shop) is CapacityState.REJECTING
     assert mails(shop) == ["capacity_depleted"]
+
+
+def test_a_period_that_is_cut_ends_it_for_fronts_too(shop: Shop) -> None:
+    """Monthly bills become annual ones: the plan stays, and what is billed begins anew."""
+    shop.subscribe("BASIC")
+    subscription = shop.double.subscriptions[shop.row().subscription_id]
+    shop.double.change(subscription, status="active")
+    shop.deliver_all()
+    count(shop, BASIC.monthly_events)
+    (found,) = rejected(shop)
+    shop.double.advance_to(found.from_ms // 1000)
+    assert state(shop) is CapacityState.REJECTING
+    with reading(shop.services.engine) as session:
+        before = read_version(session)
+    assert switch_plan(shop.services, ACCOUNT_ID, BASIC, Interval.YEAR, shop.owner_id, shop.now_ms())
+    assert (state(shop), rejected(shop)) == (CapacityState.ENOUGH, [])
+    with reading(shop.services.engine) as session:
+        assert read_version(session) > before, "fronts look again"
 
 
 def test_fewer_events_than_the_plan_has_end_it(shop: Shop) -> None:
