@@ -21,6 +21,9 @@ from server.sink import Sink
 DRAIN_PATIENCE_S = 30.0
 """A store that restarts, or an earlier send that still runs, is over by then; somebody is waiting at a terminal."""
 
+TOO_OLD = "older than 7 days: nobody can tell whether it was stored"
+"""The problem of a segment that is sent only when the operator says so."""
+
 MakeSink = Callable[[int], Sink]
 
 
@@ -55,7 +58,7 @@ def _replay(
     except (OSError, UnreadableSegment) as error:
         return Replayed(path, 0, False, str(error))
     if not even_if_old and time.time() - batch.created_at_ms / 1000 > REPLAY_MAX_AGE_S:
-        return Replayed(path, batch.records, False, "older than 7 days: nobody can tell whether it was stored")
+        return Replayed(path, batch.records, False, TOO_OLD)
     sink = sinks.get(batch.shard) or sinks.setdefault(batch.shard, make_sink(batch.shard))
     try:
         stored = sink.store(batch, sent_before=True)

@@ -16,7 +16,7 @@ from server.handler import AppContext
 from server.pages.admin.staff_page import StaffPage
 from server.quarantine import Quarantine, Quarantined
 from server.rate_limit import rate_limit
-from server.segment_replay import Replayed, replay_kept
+from server.segment_replay import TOO_OLD, Replayed, replay_kept
 from server.sites import destroyed_sites
 from server.store import configured_store
 
@@ -37,10 +37,11 @@ class QuarantineHandler(StaffPage):
     async def post(self) -> None:
         """Send one segment again. One that is too old to be asked for is sent only when that was said."""
         given = self.form("name", "even_if_old")
-        try:
-            result = await self._replay(given["name"], given["even_if_old"] == "yes")
-        except FormError as error:
-            await self._show(error)
+        result = await self._replay(given["name"], given["even_if_old"] == "yes")
+        if result.problem:
+            # How old hits are is in the segment; the page knows only since when it is here.
+            too_old = given["name"] if result.problem == TOO_OLD else ""
+            await self._show(FormError("", f"Not stored, and kept as it was: {result.problem}."), too_old)
             return
         self.done("/admin/quarantine", "replay-found" if result.found else "replayed")
 
@@ -66,17 +67,16 @@ class QuarantineHandler(StaffPage):
             return replay_kept(quarantine, entry, store.make_sink, even_if_old=even_if_old, destroyed_sites=gone)
 
         try:
-            result = await self.in_thread(work)
+            return await self.in_thread(work)
         except NotThere:
             raise HTTPError(404, "This file is not in the quarantine any more.") from None
-        if result.problem:
-            raise FormError("", f"Not stored, and kept as it was: {result.problem}.")
-        return result
 
-    async def _show(self, error: FormError | None = None) -> None:
+    async def _show(self, error: FormError | None = None, too_old: str = "") -> None:
         kept: list[Quarantined] = await self.in_thread(Quarantine(self.app_context.settings.quarantine_dir).entries)
         old_ms = now_ms() - REPLAY_MAX_AGE_S * 1000
-        self.show(entries=kept[:ROWS], count=len(kept), old_ms=old_ms, error=error, host=socket.gethostname())
+        shown = kept[:ROWS]
+        old = {each.path.name for each in shown if each.at_ms < old_ms} | {too_old}
+        self.show(entries=shown, count=len(kept), old=old, error=error, host=socket.gethostname())
 
 
 def routes(app_context: AppContext) -> list[Any]:
