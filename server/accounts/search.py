@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from server.models import Account, BillingProfile, Block, Membership, Site, User
@@ -83,8 +83,15 @@ class Found(Sequence[Row]):
         return self.rows[index]
 
 
-def find_accounts(session: Session, text: str, before: int | None, limit: int = PAGE_ROWS) -> Found[FoundAccount]:
-    """Accounts by name or number, by a member's address or name, or by a site's domain."""
+def find_accounts(
+    session: Session,
+    text: str,
+    before: int | None,
+    limit: int = PAGE_ROWS,
+    *,
+    among: Select[int] | None = None,
+) -> Found[FoundAccount]:
+    """Accounts by name or number, by a member's address or name, or by a site's domain; `among`: only some of them."""
     question = (
         select(Account, BillingProfile.plan_code, Block.block_id)
         .outerjoin(BillingProfile, BillingProfile.account_id == Account.account_id)
@@ -106,6 +113,8 @@ def find_accounts(session: Session, text: str, before: int | None, limit: int = 
                 Account.account_id.in_(select(Site.account_id).where(_holds(Site.domain, text))),
             )
         )
+    if among is not None:
+        question = question.where(Account.account_id.in_(among))
     if before is not None:
         question = question.where(Account.account_id < before)
     found = session.execute(question).all()

@@ -13,12 +13,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
 from server.billing.period_rows import last_periods, period_of, terms_of
 from server.billing.periods import follow
-from server.billing.plans import Plan, plan_held
+from server.billing.plans import FREE, PLANS, Plan, plan_held
 from server.clock import DAY_MS, utc_date
 from server.models import BillingProfile, Site, UsageDay, UsagePeriod
 
@@ -95,6 +95,19 @@ def usage_in(row: UsagePeriod, plan: Plan, now_ms: int, *, is_enforced: bool = T
         depleted_at_ms=row.depleted_at_ms if is_over else None,
         grace_ends_at_ms=grace_ends_at_ms,
         is_rejecting=is_enforced and is_past_grace,
+    )
+
+
+def used_up(now_ms: int) -> Select[int]:
+    """The accounts that have used up their plan in the period that is running, as `AccountUsage.is_over` says it."""
+    limit = case(
+        {plan.code: plan.monthly_events for plan in PLANS}, value=BillingProfile.plan_code, else_=FREE.monthly_events
+    )
+    return (
+        select(UsagePeriod.account_id)
+        .join(BillingProfile, BillingProfile.account_id == UsagePeriod.account_id)
+        .where(UsagePeriod.starts_at_ms <= now_ms, UsagePeriod.ends_at_ms > now_ms)
+        .where(UsagePeriod.counted_events >= limit)
     )
 
 

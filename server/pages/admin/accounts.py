@@ -16,8 +16,8 @@ from server.accounts.names import names_of
 from server.accounts.search import Found, FoundAccount, find_accounts
 from server.billing.plan_changes import Reason, change_plan, plan_of
 from server.billing.plans import PLANS, Plan, UnknownPlan, plan_by_code
-from server.billing.usage import AccountUsage, usages_of
-from server.clock import now_ms
+from server.billing.usage import AccountUsage, usages_of, used_up
+from server.clock import now_ms, time_text
 from server.handler import AppContext
 from server.models import Account, Block, Membership, PlanChange, Site, Subscription, User
 from server.pages.admin.staff_page import StaffPage, unknown_form
@@ -36,17 +36,30 @@ class AccountsHandler(StaffPage):
     room = "/admin/accounts"
 
     async def get(self) -> None:
-        """The list, or what was looked for."""
-        text, before = self.text("q").strip(), self.number("before")
+        """The list, or what was looked for; `used_up=1`: only accounts whose plan is used up."""
+        text, before, now = self.text("q").strip(), self.number("before"), now_ms()
         is_enforced = self.app_context.settings.are_plans_enforced
+        among = used_up(now) if self.text("used_up") == "1" else None
 
         def read(session: Session) -> tuple[Found[FoundAccount], dict[int, AccountUsage]]:
-            found = find_accounts(session, text, before)
+            found = find_accounts(session, text, before, among=among)
             numbers = [row.account_id for row in found.rows]
-            return found, usages_of(session, numbers, now_ms(), is_enforced=is_enforced)
+            return found, usages_of(session, numbers, now, is_enforced=is_enforced)
 
         found, usages = await self.read(read)
-        self.show(q=text, found=found, usages=usages, before=before)
+        only = "" if among is None else "used_up=1"
+        self.show(q=text, found=found, usages=usages, before=before, only=only, fate=fate, is_enforced=is_enforced)
+
+
+def fate(usage: AccountUsage, *, is_enforced: bool) -> str:
+    """What becomes of the hits of an account that has used up its plan, in a few words."""
+    ends_at_ms, grace_ends_at_ms = usage.period_ends_at_ms, usage.grace_ends_at_ms
+    if usage.is_rejecting:
+        return f"dropped until {time_text(ends_at_ms)}"
+    if not is_enforced or (grace_ends_at_ms is not None and grace_ends_at_ms >= ends_at_ms):
+        return f"counted; the period ends at {time_text(ends_at_ms)}"
+    # The job `usage` begins the grace with its next run.
+    return "grace to begin" if grace_ends_at_ms is None else f"counted until {time_text(grace_ends_at_ms)}"
 
 
 @dataclass(frozen=True)

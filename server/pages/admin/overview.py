@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from server.accounts.deletion import open_requests
 from server.accounts.search import find_people
+from server.billing.usage import used_up
 from server.clock import DAY_MS, now_ms
 from server.handler import AppContext
-from server.models import Account, Alert, Block, DeletionRequest, JobRun, JobState, Mail, Site, Task, UsagePeriod, User
+from server.models import Account, Alert, Block, DeletionRequest, JobRun, JobState, Mail, Site, Task, User
 from server.pages.admin.drops import STORE_ERRORS, hits_by_day
 from server.pages.admin.staff_page import StaffPage
 from server.quarantine import Quarantine
@@ -66,8 +67,7 @@ class OverviewHandler(StaffPage):
         )
         failed_tasks = _count(session, select(Task).where(Task.state == TaskState.FAILED, Task.ended_at_ms > day_ago))
         overdue = select(Task).where(Task.state == TaskState.QUEUED, Task.run_at_ms < now - 10 * 60_000)
-        runs = (UsagePeriod.starts_at_ms <= now) & (UsagePeriod.ends_at_ms > now)
-        depleted = _count(session, select(UsagePeriod).where(UsagePeriod.depleted_at_ms.is_not(None), runs))
+        depleted = _count(session, used_up(now))
         failed_mails = _count(session, select(Mail).where(Mail.state == "failed", Mail.created_at_ms > day_ago))
         alerts = select(Alert).order_by(Alert.last_at_ms.desc()).limit(ALERT_ROWS)
         eyes = [
@@ -80,7 +80,7 @@ class OverviewHandler(StaffPage):
             Eye(
                 "accounts used up",
                 depleted,
-                "/admin/data/usage_periods",
+                "/admin/accounts?used_up=1",
                 False,
                 "in a period that runs",
             ),

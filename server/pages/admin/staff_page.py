@@ -43,9 +43,9 @@ class StaffPage(PageHandler):
     # The path of the room that this page belongs to.
     room = "/admin"
 
-    def show(self, template: str = "", **values: Any) -> None:
-        """Render, with the ways to the other rooms."""
-        super().show(template, rooms=ROOMS, room=self.room, now=now_ms(), **values)
+    def show(self, template: str = "", *, only: str = "", **values: Any) -> None:
+        """Render, with the ways to the other rooms. `only`: what a list's further pages keep, such as `used_up=1`."""
+        super().show(template, rooms=ROOMS, room=self.room, now=now_ms(), only=only, **values)
 
     @property
     def staff_id(self) -> int:
