@@ -12,7 +12,8 @@ Bounded memory: a group of many rows is halved by days, and the visits of a larg
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 
 from sqlalchemy.orm import Session
 
@@ -60,6 +61,8 @@ class Closer:
     """Days that were switched."""
     rows: int = 0
     """Rows of `events` that were condensed."""
+    switched: set[tuple[int, date]] = field(default_factory=set)
+    """Sites and days that were switched."""
 
     def close(self, group: Group) -> None:
         """Close a group. Raises what the stores and `progress` raise."""
@@ -97,6 +100,7 @@ class Closer:
                 self.services.cache.invalidate(closed_topic(site_id), session)
         self.rows += rows
         self.days += len(switched)
+        self.switched |= {(each.site_id, each.day) for each in switched}
         self.progress(self.rows, f"{group.days[-1]} closed")
 
     def next_ms(self) -> int:

@@ -82,9 +82,11 @@ def rebuild(
     """
     from jobs.closing_chunk import Closer
     from jobs.closing_days import due_groups
+    from jobs.closing_months import MonthCloser
     from jobs.job import Shard
     from server.app_database import minimum_watermark, reading, writing
     from server.closed_days import mark_dirty
+    from server.closed_months import month_of
 
     with writing(services.engine) as session:
         mark_dirty(session, site.site_id, days, clock())
@@ -98,6 +100,9 @@ def rebuild(
     for group in groups:
         if asked & set(group.days):
             closer.close(group)
+    MonthCloser(services, connection, closer.next_ms).close(
+        [site.site_id], {month_of(day) for _, day in closer.switched}
+    )
     return closer.days
 
 

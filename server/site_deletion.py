@@ -22,7 +22,7 @@ from server.app_database import bump_version, minimum_watermark, reading, writin
 from server.clock import DAY_MS, now_ms
 from server.closed_days import closed_topic, mark_dirty
 from server.destruction import RowsOfSite, next_number
-from server.models import ClosedDay, Import, OpenDay, Site, Task
+from server.models import ClosedDay, ClosedMonth, Import, OpenDay, Site, Task
 from server.open_days import forget_open
 from server.site_changes import changing, log
 from server.sites import GONE_STATES
@@ -111,7 +111,7 @@ def _destroy_rows(run: TaskRun, site_id: int, until_ms: int) -> None:
 
     def forget_closed_days() -> None:
         with writing(services.engine) as session:
-            for model in (ClosedDay, OpenDay, Import):
+            for model in (ClosedDay, ClosedMonth, OpenDay, Import):
                 session.execute(delete(model).where(model.site_id == site_id))
             services.cache.invalidate(closed_topic(site_id), session)
 

@@ -30,7 +30,17 @@ from server.models.operations import (
     Mail,
     Task,
 )
-from server.models.product import Annotation, ClosedDay, Funnel, Goal, Import, OpenDay, Segment, SiteTimezone
+from server.models.product import (
+    Annotation,
+    ClosedDay,
+    ClosedMonth,
+    Funnel,
+    Goal,
+    Import,
+    OpenDay,
+    Segment,
+    SiteTimezone,
+)
 from server.models.reports import ReportSend, ReportSubscription, StaffReport, TrafficAlert
 from server.models.retention import RetentionMove, RetentionWait
 from server.models.sites import ShareLink, Site, SiteTransfer
@@ -53,6 +63,7 @@ __all__ = [
     "Block",
     "CacheInvalidation",
     "ClosedDay",
+    "ClosedMonth",
     "DeletionRequest",
     "Destruction",
     "FeatureFlag",

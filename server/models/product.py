@@ -100,6 +100,17 @@ class OpenDay(Base):
     next_at_ms: Mapped[int] = mapped_column(BigInteger)
 
 
+class ClosedMonth(Base):
+    """The version of the sums of a site's whole month (its first date), and of what they are sums."""
+
+    __tablename__ = "closed_months"
+
+    site_id: Mapped[int] = mapped_column(ForeignKey("sites.site_id", ondelete="CASCADE"), primary_key=True)
+    month: Mapped[str] = mapped_column(String(10), primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+    days_digest: Mapped[str] = mapped_column(String(32))
+
+
 class SiteTimezone(Base):
     """The time zone of a site's days from a date on: a change never moves days that have been counted."""
 

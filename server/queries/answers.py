@@ -166,7 +166,9 @@ def _sources(
 def _facts_sql(part: Part, parameters: Parameters, first: tuple[str, int]) -> str:
     match part.source:
         case Source.DAILY:
-            daily = DailyFacts(part.request, part.days, part.versions, parameters, are_imports=part.are_imports)
+            daily = DailyFacts(
+                part.request, part.days, part.versions, parameters, are_imports=part.are_imports, months=part.months
+            )
             order_by, limit_rows = first if daily.is_one_list else ("", 0)
             return daily.sql(order_by=order_by, limit_rows=limit_rows)
         case Source.HOURLY:

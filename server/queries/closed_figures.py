@@ -14,6 +14,7 @@ from sqlalchemy import Engine, func, select
 
 from server.app_database import reading
 from server.closed_days import OPEN
+from server.closed_months import MonthRows, month_rows
 from server.models import ClosedDay, Import, OpenDay
 from server.open_days import NOTHING_YET
 from server.queries.periods import TimeRange
@@ -33,12 +34,15 @@ class Begun:
 
 @dataclass(frozen=True)
 class ClosedFigures:
-    """`versions` of closed days, `dirty` ones among them; `import_ids` with figures in the range; `begun` open days."""
+    """`versions` of closed days, `dirty` ones among them; `import_ids` with figures in the range; `begun` open days;
+    `months` of which there are sums, by their first dates.
+    """
 
     versions: Mapping[date, int] = field(default_factory=dict)
     dirty: frozenset[date] = frozenset()
     import_ids: tuple[int, ...] = ()
     begun: Mapping[date, Begun] = field(default_factory=dict)
+    months: Mapping[date, MonthRows] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ def load_closed_figures(engine: Engine, site_id: int, ranges: Iterable[TimeRange
             dirty=frozenset(date.fromisoformat(day) for day, _, is_dirty in rows if is_dirty),
             import_ids=tuple(imports),
             begun={date.fromisoformat(each.day): Begun(each.version, each.starts_at_ms, each.cut_ms) for each in begun},
+            months=month_rows(session, site_id, date.fromisoformat(first), date.fromisoformat(last)),
         )
 
 

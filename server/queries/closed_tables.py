@@ -18,6 +18,9 @@ they count beside whatever else there is of the day.
 The open day of a large site has a version of its rows up to a cut (`server.open_days`), whole but for `vitals`
 and without `(other)`.
 
+Sums of whole months (`server.closed_months`) are rows of `daily` under the month's last date and a version of their
+own, of the dimensions `ROLLED`: `(other)` is the sum of the days' rows of that name, as when days are added up.
+
 Weights: all numbers in `daily` and `hourly` are multiplied by the weight of the day's hits. A day on which a site
 changed its sampling has hits of several weights: it is never closed (its version stays 0), but read from `events`.
 
@@ -104,6 +107,10 @@ VITAL_ATTRIBUTES = (
 NAMED = ("path", "entry_page", "exit_page")
 """Dimensions of `daily` whose values are numbers of `names`."""
 
+ROLLED = (*NAMED, "referrer")
+"""Dimensions of which there are sums of whole months: those with thousands of values a day. Of the others a year's rows
+stand in a few granules, and sums by month would stand in as many, measured."""
+
 VISIT_COMPONENTS = ("visitors", "visits", "pageviews", "events", "visit_views", "bounces", "engaged_ms")
 PAGE_COMPONENTS = ("page_engaged_ms", "page_visits", "scroll_percent", "scrolled_pages")
 REVENUE_COMPONENTS = ("revenue_micros", "revenue_events")
@@ -142,6 +149,7 @@ def daily_sql(
     order_by: str = "",
     limit_rows: int = 0,
     are_imports: bool = False,
+    dates: Sequence[date] = (),
 ) -> str:
     """`SELECT [bucket,] value, component, …` of one dimension, a row for each value (and bucket).
 
@@ -150,9 +158,14 @@ def daily_sql(
     With `order_by` (SQL over the components) and `limit_rows` only the first so many rows, and those equal to the last
     of them, come back: names are looked up for these alone, which is what makes a short list of many values fast. The
     caller sorts and cuts once more, by name where rows are equal.
-    `are_imports`: the versions are numbers of imports, which store names as they are.
+    `are_imports`: the versions are numbers of imports, which store names as they are. `dates`: under which the rows
+    stand, where that is not every day from the first to the last.
     """
     where = where_closed(parameters, site_id, first, last, versions, dimension)
+    if dates:
+        # The key then passes over all days between; with the versions alone it would not.
+        listed = ", ".join(f"'{day.isoformat()}'" for day in sorted(dates))
+        where += f" AND day IN ({listed})"
     if currency:
         where += f" AND currency = {parameters.text(currency)}"
     sums = ", ".join(f"toInt64(sum({name})) AS {name}" for name in components)

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
+from server.closed_months import last_date, month_of
 from server.queries.closed_tables import (
     ATTRIBUTES,
     HOURLY_COMPONENTS,
     PAGE_COMPONENTS,
     REVENUE_COMPONENTS,
+    ROLLED,
     VISIT_COMPONENTS,
     daily_sql,
     where_closed,
@@ -34,7 +36,11 @@ _STORED_AS = {"session_visits": "visits", "group_pageviews": "pageviews"}
 
 
 class DailyFacts:
-    """The SQL of one request over closed days. `versions`: of the days to read, or numbers of imports."""
+    """The SQL of one request over closed days. `versions`: of each of the days to read, or numbers of imports.
+
+    `months`: versions of the sums of whole months, by their first dates, instead of those of their days where a
+    dimension has such sums.
+    """
 
     def __init__(
         self,
@@ -44,11 +50,14 @@ class DailyFacts:
         parameters: Parameters,
         *,
         are_imports: bool = False,
+        months: Mapping[date, int] | None = None,
     ) -> None:
         self._request = request
         self._query = request.query
         self._first, self._last = days[0], days[-1]
+        self._days = days
         self._versions = versions
+        self._months = months or {}
         self._parameters = parameters
         self._are_imports = are_imports
 
@@ -132,20 +141,34 @@ class DailyFacts:
         # Nothing that was closed was seen by nobody; imports may know of views alone.
         counts = ("visitors", "pageviews") if self._are_imports else ("visitors",)
         wanted = list(dict.fromkeys((*columns.values(), *(counts if is_present else ()))))
+        dates, versions = self._rolled() if stored in ROLLED else ([], self._versions)
         inner = daily_sql(
             self._parameters,
             self._query.site_id,
             self._first,
-            self._last,
-            self._versions,
+            max([*dates, self._last]),
+            versions,
             stored,
             wanted,
             bucket=self._bucket() if self._query.interval is not None else "",
             order_by=order_by,
             limit_rows=limit_rows,
             are_imports=self._are_imports,
+            dates=dates,
         )
         return self._outer(inner, columns, dimension, _present(counts) if is_present else "0")
+
+    def _rolled(self) -> tuple[list[date], Sequence[int]]:
+        """Under which dates the rows stand, and of which versions they are; no dates: under every day."""
+        if not self._months or self._query.interval not in (None, Interval.MONTH):
+            return [], self._versions
+        rest = [
+            (day, version)
+            for day, version in zip(self._days, self._versions, strict=True)
+            if month_of(day) not in self._months
+        ]
+        dates = [day for day, _ in rest] + [last_date(month) for month in self._months]
+        return dates, [version for _, version in rest] + list(self._months.values())
 
     def _outer(self, inner: str, columns: Mapping[str, str], dimension: Dimension | None, present: str) -> str:
         scope = Scope(lambda _: "f.value", lambda _: "f.value")

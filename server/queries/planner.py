@@ -2,7 +2,8 @@
 
 For each local day of the range, the cheapest that holds what is asked for: whole numbers by day and hour, visits, page
 loads, and `events` for open days, days that the range cuts, and what closed tables do not tell. Parts add up, because
-a visit and a visitor belong to one day. A dirty day is read as it was last closed.
+a visit and a visitor belong to one day. A dirty day is read as it was last closed. Lists with many values take the
+sums of whole months where the range has each of its days, and they are sums of these days' versions.
 
 An open day of which a part is condensed (`server.open_days`) is that part, less what the visitors who came since the
 cut had until then, and all that they have now; both of it is stitched from `events`. That is exact because every figure
@@ -13,13 +14,14 @@ Figures of imports are whole numbers by day, so they join in where such can answ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
 from server.closed_days import has_values
+from server.closed_months import dates_of
 from server.queries.closed_figures import Begun, ClosedFigures
 from server.queries.closed_vitals import closed_vitals_refusal
 from server.queries.daily_facts import DailyFacts, HourlyFacts, counted_goals, is_name, value_dimensions
@@ -56,6 +58,8 @@ class Part:
     """Whether what it tells is no longer so, and is taken away from what the other parts tell."""
     are_imports: bool = False
     """Whether `versions` are numbers of imports."""
+    months: Mapping[date, int] = field(default_factory=dict)
+    """Versions of the sums of whole months, by their first dates; `days` and `versions` have their days too."""
 
     def explanation(self) -> dict[str, Any]:
         """For a reader who wants to know."""
@@ -165,7 +169,8 @@ def _planned(request: FactsRequest, days: _Days, closed: ClosedFigures) -> Plan:
         if imports and days.whole:
             parts.append(_part(Source.DAILY, days.whole, "imported figures", request, closed, imports))
         if counted:
-            parts.append(_part(Source.DAILY, counted, "closed days, whole numbers", request, closed))
+            daily = _part(Source.DAILY, counted, "closed days, whole numbers", request, closed)
+            parts.append(replace(daily, months=_months(days, closed, request.query.range)))
     elif not no_hourly:
         if days.large:
             parts.append(_part(Source.HOURLY, days.large, "closed days, whole numbers by the hour", request, closed))
@@ -186,6 +191,21 @@ def _planned(request: FactsRequest, days: _Days, closed: ClosedFigures) -> Plan:
     parts += _events(rest, _why_events(no_daily, no_hourly, no_sessions), request)
     has_imports = any(part.are_imports for part in parts)
     return Plan(tuple(parts), has_imports, _skip_reason(request, closed, no_daily, no_hourly))
+
+
+def _months(days: _Days, closed: ClosedFigures, range_: TimeRange) -> dict[date, int]:
+    """The versions of the months of which the range has each day, closed as it was when the month was summed."""
+    found = {}
+    whole = set(days.large) | set(days.small)
+    for month, rows in closed.months.items():
+        theirs = [day for day in dates_of(month) if day in whole]
+        missing = [day for day in dates_of(month) if day not in whole]
+        # A date that the zone skipped has no length.
+        if any(range_.calendar.start_ms(day) < range_.calendar.start_ms(day + timedelta(days=1)) for day in missing):
+            continue
+        if rows.is_of(closed.versions[day] for day in theirs):
+            found[month] = rows.version
+    return found
 
 
 def _begun(
