@@ -26,7 +26,7 @@ from server.closed_days import closed_topic
 from server.destruction import RowsOfSite, next_number, sites_with_rows
 from server.imports.uploads import upload_path
 from server.migrate import SchemaForm
-from server.models import Base, ClosedDay, Destruction, Import, OpenDay, RetentionMove, Site
+from server.models import Base, ClosedDay, ClosedMonth, Destruction, Import, OpenDay, RetentionMove, Site
 from server.quarantine import Quarantine
 from server.quarantine_purge import purge
 from server.retention_moves import Mover, class_tables, settle_move
@@ -171,7 +171,7 @@ def _destroy_rows(means: Means, row: Destruction) -> None:
     def forget_closed_days() -> None:
         with writing(means.services.engine) as session:
             means.fence(session)
-            for model in (ClosedDay, OpenDay):
+            for model in (ClosedDay, ClosedMonth, OpenDay):
                 session.execute(delete(model).where(model.site_id == row.site_id))
             means.services.cache.invalidate(closed_topic(row.site_id), session)
 
