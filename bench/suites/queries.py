@@ -10,6 +10,7 @@ result cache, over random ranges of random sites: half of them site 1, which has
 | closed_bytes | bytes on disk of all closed tables for one page view, merged |
 | first_look_ms, filtered_ms | the 95th percentile of a whole first look, without and with one filter |
 | today_ms | median of a first look at today, of a site whose whole day is in `events` |
+| … cpu_ms_p95, load | the server's CPU for it, and the machine's load while it was measured |
 | ten_times_the_events | median of an unfiltered first look at the whole, against the same at a tenth of it |
 
 `--events` says how many events there are: the default is what fits into ten minutes on two CPUs; the budgets are for
@@ -32,6 +33,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from clickhouse_driver import Client
 from clickhouse_driver.protocol import ServerPacketTypes
 from sqlalchemy import Engine, select
 
@@ -47,6 +49,7 @@ from bench.traffic.generated_year import (
 )
 from jobs.closing_chunk import Closer
 from jobs.closing_days import due_groups
+from jobs.closing_months import MonthCloser
 from jobs.job import Shard
 from server.app_database import migrate_app_database, open_app_database, reading, writing
 from server.clickhouse_tcp import BlockConnection
@@ -115,14 +118,52 @@ class MeasuredConnection(BlockConnection):
     def _received(self) -> Any:
         connection = self._client.connection
         packet = type(connection).receive_packet(connection)
-        if packet.type == ServerPacketTypes.PROFILE_EVENTS:
-            names = [name for name, _ in packet.block.columns_with_types]
-            events = dict(zip(names, packet.block.get_columns(), strict=True))
-            # Thread 0 stands for the whole query; each packet has what came since the last.
-            for thread, name, value in zip(events["thread_id"], events["name"], events["value"], strict=True):
-                if thread == 0 and name == "OSCPUVirtualTimeMicroseconds":
-                    self.cpu_us += value
+        self.cpu_us += _cpu_us(packet)
         return packet
+
+
+class MeasuredReader(EventReader):
+    """Adds up the CPU time that the server says it took for all questions: what a loaded machine does not stretch."""
+
+    cpu_us = 0
+
+    def _take(self, address: ClickHouseAddress) -> Client:
+        client = super()._take(address)
+        connection = client.connection
+
+        def received() -> Any:
+            packet = type(connection).receive_packet(connection)
+            self._add(_cpu_us(packet))
+            return packet
+
+        connection.receive_packet = received
+        return client
+
+    def _add(self, cpu_us: int) -> None:
+        with self._lock:
+            self.cpu_us += cpu_us
+
+
+def _cpu_us(packet: Any) -> int:
+    """CPU time that a packet of the server tells of."""
+    if packet.type != ServerPacketTypes.PROFILE_EVENTS:
+        return 0
+    names = [name for name, _ in packet.block.columns_with_types]
+    events = dict(zip(names, packet.block.get_columns(), strict=True))
+    # Thread 0 stands for the whole query; each packet has what came since the last.
+    return sum(
+        int(value)
+        for thread, name, value in zip(events["thread_id"], events["name"], events["value"], strict=True)
+        if thread == 0 and name == "OSCPUVirtualTimeMicroseconds"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a whole first look took: until its last answer was there, and of the server's CPUs."""
+
+    ms: float
+    cpu_ms: float
 
 
 @dataclass
@@ -131,6 +172,7 @@ class Bench:
 
     address: ClickHouseAddress
     app: Engine
+    reader: MeasuredReader
     engine: StatsEngine
     days: int
     """How many days before today have events."""
@@ -140,7 +182,7 @@ class Bench:
         """The first of them."""
         return TODAY - timedelta(days=self.days)
 
-    def first_look_ms(self, site_id: int, date_range: Sequence[str] | str, filters: Sequence[Any] = ()) -> float:
+    def first_look(self, site_id: int, date_range: Sequence[str] | str, filters: Sequence[Any] = ()) -> Look:
         """How long a whole first look takes."""
         now_ms = start_ms(TODAY + timedelta(days=1)) - 1
         site = self._site(site_id)
@@ -152,10 +194,10 @@ class Bench:
             if not answer["results"] and not filters and site_id in SURE_SITES:
                 raise WrongAnswer(f"nothing for {document}")
 
-        began_s = time.perf_counter()
+        began_s, cpu_us = time.perf_counter(), self.reader.cpu_us
         with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
             list(pool.map(ask, FIRST_LOOK))
-        return (time.perf_counter() - began_s) * 1000
+        return Look((time.perf_counter() - began_s) * 1000, (self.reader.cpu_us - cpu_us) / 1000)
 
     def headlines(self, site_id: int, date_range: Sequence[str]) -> tuple[int, int]:
         """Visitors and page views, as the dashboard would show them."""
@@ -199,13 +241,14 @@ def figures(whole: Bench, tenth: Bench | None, closing_us: float, events: int, r
     yield _result("closed_bytes", closed_bytes(whole), "bytes/view", 5, notes)
     check_answers(whole, CHECKED_RANGES)
     plain, filtered = looks(whole, ranges)
-    yield _result("first_look_ms", quantile(plain, 95), "ms", 100, notes | _spread(plain))
-    yield _result("filtered_ms", quantile(filtered, 95), "ms", 1_000, notes | _spread(filtered))
-    today = [whole.first_look_ms(TODAY_SITE, "day") for _ in range(5)]
-    yield _result("today_ms", statistics.median(today), "ms", 1_000, notes | {"hits_today": events // 10})
+    for name, at_most, found in (("first_look_ms", 100, plain), ("filtered_ms", 1_000, filtered)):
+        yield _result(name, quantile([look.ms for look in found], 95), "ms", at_most, notes | _spread(found))
+    today = [whole.first_look(TODAY_SITE, "day") for _ in range(5)]
+    hits = {"hits_today": events // 10}
+    yield _result("today_ms", statistics.median(look.ms for look in today), "ms", 1_000, notes | hits | _spread(today))
     if tenth is not None:
         year = [whole.first_day.isoformat(), (TODAY - timedelta(days=1)).isoformat()]
-        pairs = [(whole.first_look_ms(1, year), tenth.first_look_ms(1, year)) for _ in range(11)]
+        pairs = [(whole.first_look(1, year).ms, tenth.first_look(1, year).ms) for _ in range(11)]
         ratios = [ours / theirs for ours, theirs in pairs]
         yield Result(
             "ten_times_the_events",
@@ -219,16 +262,17 @@ def figures(whole: Bench, tenth: Bench | None, closing_us: float, events: int, r
         )
 
 
-def looks(bench: Bench, ranges: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of first looks over random ranges, without and with a filter."""
+def looks(bench: Bench, ranges: int) -> tuple[list[Look], list[Look]]:
+    """First looks over random ranges, without and with a filter."""
     chance = random.Random(SEED)
-    plain, filtered = [], []
+    plain: list[Look] = []
+    filtered: list[Look] = []
     for _ in range(ranges):
         site_id = 1 if chance.random() < 0.5 else chance.randint(2, SITES)
         first, last = sorted(chance.sample(range(bench.days), 2))
         date_range = [(bench.first_day + timedelta(days=each)).isoformat() for each in (first, last)]
-        plain.append(bench.first_look_ms(site_id, date_range))
-        filtered.append(bench.first_look_ms(site_id, date_range, [chance.choice(FILTERS)]))
+        plain.append(bench.first_look(site_id, date_range))
+        filtered.append(bench.first_look(site_id, date_range, [chance.choice(FILTERS)]))
     return plain, filtered
 
 
@@ -277,7 +321,8 @@ def make_bench(home: Path, address: ClickHouseAddress, database: str, days: int)
                         created_at_ms=start_ms(TODAY - timedelta(days=days)),
                     )
                 )
-    return Bench(own, app, StatsEngine(app, EventReader(lambda: own)), days)
+    reader = MeasuredReader(lambda: own)
+    return Bench(own, app, reader, StatsEngine(app, reader), days)
 
 
 def fill(bench: Bench, events: int, today_events: int) -> None:
@@ -303,6 +348,8 @@ def close_days(bench: Bench) -> float:
             groups = due_groups(session, Shard(), start_ms(TODAY))
         for group in groups:
             closer.close(group)
+        sites = sorted({site_id for site_id, _ in closer.switched})
+        MonthCloser(services, connection, closer.next_ms).close(sites)
         spent_us = connection.cpu_us
         for table in ("sessions", "daily", "hourly", "vitals", "names"):
             connection.command(f"OPTIMIZE TABLE {table} FINAL")
@@ -331,8 +378,16 @@ def quantile(values: Sequence[float], percent: int) -> float:
     return ranked[max(0, -(-len(ranked) * percent // 100) - 1)]
 
 
-def _spread(values: Sequence[float]) -> dict[str, object]:
-    return {"median": round(statistics.median(values), 1), "largest": round(max(values), 1), "looks": len(values)}
+def _spread(looks: Sequence[Look]) -> dict[str, object]:
+    ms, cpu_ms = [look.ms for look in looks], [look.cpu_ms for look in looks]
+    return {
+        "median": round(statistics.median(ms), 1),
+        "largest": round(max(ms), 1),
+        "looks": len(looks),
+        "cpu_ms_median": round(statistics.median(cpu_ms), 1),
+        "cpu_ms_p95": round(quantile(cpu_ms, 95), 1),
+        "load": round(os.getloadavg()[0], 1),
+    }
 
 
 def _result(name: str, value: float, unit: str, at_most: float, notes: dict[str, object]) -> Result:
