@@ -2,8 +2,10 @@
 
 | step | a crash after it leaves |
 |---|---|
-| write `closings`, then the month's rows | rows of a version that nobody names: deleted as leftovers |
-| switch, in one transaction with a look at the days | nothing: it is done or not |
+| claim | a version without rows, which nobody reads, until the month is claimed again |
+| write `closings`, then the month's rows | rows of that version, likewise: deleted as leftovers afterwards |
+| hold their sums against the days' totals | the same |
+| switch, in one transaction with a look at the days and the claim | nothing: it is done or not |
 
 A month is due when each of its days is closed and not dirty, some have values, and its rows are not of these versions.
 Looked at are the months of days that were switched by this run, and at the first run of a day all of them.
@@ -11,6 +13,7 @@ Looked at are the months of days that were switched by this run, and at the firs
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from datetime import date
@@ -21,12 +24,22 @@ from sqlalchemy.orm import Session
 from jobs.closing_days import bounds_ms, zones_of_sites
 from server.app_database import reading, writing
 from server.closed_days import OPEN, has_values
-from server.closed_months import MonthRows, dates_of, last_date, month_of, month_version_of, switch_month
+from server.closed_months import (
+    MonthRows,
+    claim_month,
+    dates_of,
+    last_date,
+    month_of,
+    month_version_of,
+    switch_month,
+)
 from server.models import ClosedDay, ClosedMonth, Site
-from server.queries.closing_months import write_month
+from server.queries.closing_months import sums_agree, write_month
 from server.queries.closing_store import ClosingConnection
 from server.services import Services
 from server.site_zones import Zones
+
+log = logging.getLogger(__name__)
 
 SITES_AT_ONCE = 100
 """A month's days of each stand in one statement."""
@@ -70,13 +83,25 @@ class MonthCloser:
 
     def _write(self, month: date, of_sites: dict[int, Versions]) -> None:
         version = month_version_of(self._next_ms(), month)
+        with writing(self._services.engine) as session:
+            self._fence(session)
+            claimed = claim_month(session, month, version, of_sites)
+        if not claimed:
+            return
+        theirs = {site_id: of_sites[site_id] for site_id in claimed}
         self._progress(f"{month:%Y-%m} begun")
-        write_month(self._connection, month, version, of_sites)
+        write_month(self._connection, month, version, theirs)
+        self._progress(f"{month:%Y-%m} check")
+        agreeing = sums_agree(self._connection, month, version, theirs)
         self._progress(f"{month:%Y-%m} switch")
         with writing(self._services.engine) as session:
             self._fence(session)
-            for site_id, versions in of_sites.items():
-                self.months += switch_month(session, site_id, month, version, versions)
+            for site_id in agreeing:
+                self.months += switch_month(session, site_id, month, version, theirs[site_id])
+        if len(agreeing) < len(theirs):
+            # Rows were away meanwhile, or are lost. Lists are read from the days, and it is tried again the next day.
+            sites = sorted(set(theirs) - set(agreeing))
+            log.warning("a month is not the sum of its days", extra={"month": month.isoformat(), "sites": sites})
         self._progress(f"{month:%Y-%m} closed")
 
 

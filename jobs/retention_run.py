@@ -23,6 +23,7 @@ from server.app_database import bump_version, minimum_watermark, reading, writin
 from server.billing.plans import plan_held
 from server.clock import DAY_MS, MINUTE_MS
 from server.closed_days import closed_topic
+from server.closed_months import forget_claims
 from server.imports.rows import UNFINISHED
 from server.models import BillingProfile, Import, PlanChange, RetentionMove, RetentionWait, Site
 from server.queries.closing_store import ClosingConnection
@@ -161,6 +162,9 @@ def _move(
         context.fence(session)
         row = session.get_one(RetentionMove, key)
         row.state, row.rows = "switching" if rows else "copying", rows
+        if rows:
+            # Sums of these rows would miss those that are away.
+            forget_claims(session, piece.site_id)
     if rows:
         mover.switch(table, piece, to_class, cutoff)
     else:

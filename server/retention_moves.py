@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from server.clickhouse_tcp import BlockConnection
 from server.closed_days import DAY_NUMBERS
+from server.closed_months import MONTH_BIT
 from server.destruction import MutationFailed
 from server.migrate import RETENTION_DAYS
 from server.models import RetentionMove
@@ -72,7 +73,8 @@ def class_tables(connection: BlockConnection) -> list[ClassTable]:
             condition = "batch_time < toDateTime(%(cutoff)s, 'UTC')"
             found.append(ClassTable(str(table), "toYYYYMM(hour)", condition, counts_batches=True))
         elif has_version:
-            condition = f"intDiv(version, {2 * DAY_NUMBERS}) < %(cutoff)s"
+            # Of a day's version, and of a month's beside its days.
+            condition = f"intDiv(bitAnd(version, {MONTH_BIT - 1}), {2 * DAY_NUMBERS}) < %(cutoff)s"
             found.append(ClassTable(str(table), "toYYYYMM(day)", condition, counts_batches=False))
     return found
 

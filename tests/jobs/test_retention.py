@@ -26,8 +26,9 @@ from server.clickhouse_tcp import BlockConnection
 from server.clickhouse_url import ClickHouseAddress
 from server.clock import DAY_MS
 from server.closed_days import version_of
+from server.closed_months import CLAIMED, last_date, month_of, month_version_of
 from server.config import Settings
-from server.models import Import, RetentionMove, RetentionWait, Site
+from server.models import ClosedMonth, Import, RetentionMove, RetentionWait, Site
 from server.quarantine import Quarantine
 from server.retention_moves import is_shorter
 from server.services import open_services
@@ -196,6 +197,29 @@ def test_a_greater_plan_keeps_what_is_there_longer_at_once(shop: Shop) -> None:
     assert masked == [(0,)], "what was moved is still on the disk where it was"
     staging = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE '%moving'"
     assert shop.client.execute(staging) == [(0,)]
+
+
+def test_sums_of_months_move_with_their_days(shop: Shop) -> None:
+    """And what is being summed is begun anew, because its days are away for a moment."""
+    shop.store(shop.site_id, 40)
+    at_ms = shop.clock.now_ms - 40 * DAY_MS
+    month = month_of(_day(at_ms // 1000))
+    young, old = (month_version_of(shop.clock.now_ms - age_ms, month) for age_ms in (-DAY_MS, 2 * DAY_MS))
+    with writing(shop.engine) as session:
+        session.add(ClosedMonth(site_id=shop.site_id, month=month.isoformat(), version=old, days_digest="x"))
+        session.add(ClosedMonth(site_id=shop.site_id, month="2020-01-01", version=young, days_digest=CLAIMED))
+    for version in (young, old):
+        shop.client.execute(
+            "INSERT INTO daily (site_id, dimension, day, version, retention_class) VALUES",
+            [(shop.site_id, "path", last_date(month), version, 1)],
+        )
+    shop.change(BASIC)
+    assert shop.run().rows == 10 + 3 * len(CLOSED) + 1
+    rows = f"SELECT version FROM daily WHERE site_id = {shop.site_id} AND retention_class = "
+    assert shop.client.execute(rows + "1") == [(young,)], "somebody may still be writing it"
+    assert (old,) in shop.client.execute(rows + "2")
+    with reading(shop.engine) as session:
+        assert session.execute(select(ClosedMonth.version)).scalars().all() == [old]
 
 
 def test_a_lesser_plan_waits_for_30_days_and_then_old_rows_expire(shop: Shop) -> None:
