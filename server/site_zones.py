@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -23,6 +24,12 @@ Zones = tuple[tuple[date, str], ...]
 
 # The first date of the zone that a site had before its first change.
 BEGINNING = date.min
+
+
+@cache
+def zone_names() -> tuple[str, ...]:
+    """All time zones there are, sorted. To ask for them walks a folder of 600 files, so it is done once."""
+    return tuple(sorted(available_timezones()))
 
 
 def zones_of(session: Session, site: Site) -> Zones:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Collection
-from zoneinfo import available_timezones
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import IntegrityError
@@ -18,6 +17,7 @@ from server.app_database import bump_version, reading, writing
 from server.billing.plan_changes import plan_of
 from server.clock import now_ms
 from server.models import Site
+from server.site_zones import zone_names
 
 # RFC 1035 labels, and `localhost`: what the tracker sends as `domain`. A path may follow, as Plausible allows.
 _DOMAIN = re.compile(
@@ -82,7 +82,7 @@ def checked_domain(domain: str) -> str:
 
 def checked_timezone(timezone: str) -> str:
     """The name of a time zone. Raises `SiteError`."""
-    if timezone not in available_timezones():
+    if timezone not in zone_names():
         raise SiteError("timezone", f"{timezone!r} is not a time zone, such as Europe/Berlin")
     return timezone
 

@@ -6,14 +6,18 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import argon2
 import hypothesis
 import pytest
 import redis
 
+from server.accounts import passwords
 from server.config import Settings, load_settings
 from tests.services.app_databases import copied_postgresql, copy_sqlite, migrate_postgresql, migrated_sqlite
 from tests.services.postgresql import running_postgresql
 from tests.services.redis import RedisServer, redis_server
+
+_REAL_HASHER, _REAL_NOBODY = passwords._hasher, passwords._NOBODY
 
 # Timed tests are not tests: a busy machine is no defect.
 hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
@@ -28,6 +32,23 @@ def root_logger() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Hashing at the real cost took a quarter of the time of pages' tests; processes that tests start pay it."""
+    cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(passwords, "_hasher", cheap)
+        patched.setattr(passwords, "_NOBODY", cheap.hash("nobody has this password"))
+        yield
+
+
+@pytest.fixture
+def real_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashing as people get it."""
+    monkeypatch.setattr(passwords, "_hasher", _REAL_HASHER)
+    monkeypatch.setattr(passwords, "_NOBODY", _REAL_NOBODY)
 
 
 @pytest.fixture(scope="session")

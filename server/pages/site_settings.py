@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
-from zoneinfo import available_timezones
 
 from tornado.web import HTTPError
 
@@ -21,7 +20,7 @@ from server.models import MemberRole, ShareLink, Site
 from server.pages.page import PageHandler
 from server.rate_limit import rate_limit
 from server.site_changes import change_embedding, change_timezone, rename_site
-from server.site_zones import Zones, zones_of
+from server.site_zones import Zones, zone_names, zones_of
 
 TABS = (
     ("", "General"),
@@ -115,7 +114,7 @@ class GeneralHandler(SettingsPage):
         is_known_twice = self.site.former_domain and self.site.former_domain_until_ms > now_ms()
         return {
             "zones": zones,
-            "timezones": sorted(available_timezones()),
+            "timezones": zone_names(),
             "former_domain": self.site.former_domain if is_known_twice else "",
         }
 

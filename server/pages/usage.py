@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import available_timezones
 
 from server.accounts.access import by_method, member
 from server.accounts.audit_log import Action, write_entry
@@ -17,6 +16,7 @@ from server.handler import AppContext
 from server.models import Account, MemberRole
 from server.pages.page import PageHandler
 from server.rate_limit import rate_limit
+from server.site_zones import zone_names
 
 CHART_WIDTH = 620
 CHART_HEIGHT = 160
@@ -50,7 +50,7 @@ class UsageHandler(PageHandler):
     async def post(self, account_id: str) -> None:
         """The time zone in which calendar months begin; the month that is running ends as it was to."""
         timezone = self.form("timezone")["timezone"]
-        if timezone not in available_timezones():
+        if timezone not in zone_names():
             await self._show(error=FormError("timezone", "Choose a time zone, such as Europe/Berlin."))
             return
         await self.in_thread(self._keep, timezone)
@@ -93,7 +93,7 @@ class UsageHandler(PageHandler):
             bars=bars(detail),
             chart_size=(CHART_WIDTH, CHART_HEIGHT),
             is_on=settings.is_billing_on,
-            timezones=sorted(available_timezones()),
+            timezones=zone_names(),
             error=error,
         )
 

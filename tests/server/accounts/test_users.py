@@ -162,6 +162,12 @@ def fastest_s(function: Callable[[], object]) -> float:
     return min(times)
 
 
+@pytest.mark.usefixtures("real_passwords")
+def test_passwords_are_hashed_at_the_cost_that_owasp_names() -> None:
+    assert hash_password(PASSWORD).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+@pytest.mark.usefixtures("real_passwords")
 def test_an_unknown_address_is_hashed_like_a_known_one() -> None:
     stored = hash_password(PASSWORD)
     known = fastest_s(lambda: is_password(stored, "wrong password"))
