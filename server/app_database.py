@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Engine, create_engine, delete, event, func, inspect, select, text, update
+from sqlalchemy import Delete, Engine, create_engine, delete, event, func, inspect, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
@@ -195,13 +195,22 @@ def store_watermark(
     """Record how far a spool folder has been flushed, and forget those of the same data folder that are gone."""
     values = {"home_id": home_id, "oldest_unflushed_at_ms": oldest_unflushed_at_ms, "updated_at_ms": now_ms}
     with writing(engine) as session:
-        gone = (Watermark.home_id == home_id) & Watermark.spool_id.not_in([*kept_ids, spool_id])
-        session.execute(delete(Watermark).where(gone))
+        session.execute(_forgetting(home_id, [*kept_ids, spool_id]))
         row = session.get(Watermark, spool_id)
         if row is None:
             session.add(Watermark(spool_id=spool_id, **values))
         else:
             session.execute(update(Watermark).where(Watermark.spool_id == spool_id).values(**values))
+
+
+def forget_watermarks(engine: Engine, home_id: str, kept_ids: list[str]) -> None:
+    """Forget the spool folders of a data folder that are gone."""
+    with writing(engine) as session:
+        session.execute(_forgetting(home_id, kept_ids))
+
+
+def _forgetting(home_id: str, kept_ids: list[str]) -> Delete:
+    return delete(Watermark).where(Watermark.home_id == home_id, Watermark.spool_id.not_in(kept_ids))
 
 
 def remove_watermark(engine: Engine, spool_id: str) -> None:

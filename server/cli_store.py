@@ -1,4 +1,5 @@
-"""Commands about stored and unstored hits: `migrate`, `count`, `audit`, `spool inspect`, `spool replay`.
+"""Commands about stored and unstored hits: `migrate`, `count`, `audit`, `spool inspect`, `spool drain`,
+`spool replay`.
 
 Each works beside a running `serve` and without one. `server.cli` adds them to the program; a wrong setting is reported
 there.
@@ -20,15 +21,16 @@ from server.config import Settings, load_settings
 from server.migrate import pending
 from server.quarantine import Quarantine
 from server.queries import run_query
-from server.segment_replay import drain_spool, replay_files, replay_quarantine
+from server.segment_replay import DRAIN_PATIENCE_S, drain_spool, replay_files, replay_quarantine
 from server.sites import destroyed_sites, find_site
 from server.spool import inspect
+from server.spool_drain import drain
 from server.store import Store, open_store
 
 EXIT_LAW_BROKEN = 1
 """`audit` found a difference."""
 EXIT_NOT_ALL_SENT = 1
-"""`spool replay` left something."""
+"""`spool replay` or `spool drain` left something."""
 
 
 @click.command("migrate")
@@ -148,6 +150,28 @@ def inspect_command() -> None:
         f"{sum(folder.records for folder in reports)} records, {sum(folder.file_bytes for folder in reports)} bytes in "
         f"spool; {sum(entry.records for entry in kept)} records in quarantine"
     )
+
+
+@spool_group.command("drain")
+@click.option(
+    "--patience",
+    "patience_s",
+    type=click.FloatRange(0),
+    default=DRAIN_PATIENCE_S,
+    show_default=True,
+    help="Seconds to try again while ClickHouse is away.",
+)
+def drain_command(patience_s: float) -> None:
+    """Store what ended processes left. Exit 0: nothing is left, also in quarantine, and the data folder may go."""
+    settings = load_settings()
+    with open_store(settings) as store:
+        drained = drain(settings, store, patience_s)
+    click.echo(f"{drained.segments} segments with {drained.records} records stored")
+    for line in drained.left:
+        click.echo(f"left: {line}")
+    if drained.left:
+        sys.exit(EXIT_NOT_ALL_SENT)
+    click.echo("the spool is empty")
 
 
 @spool_group.command("replay")

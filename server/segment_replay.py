@@ -94,8 +94,10 @@ def replay_kept(
     return replayed
 
 
-def drain_spool(spool_root: Path, quarantine: Quarantine, make_sink: MakeSink) -> Flusher:
+def drain_spool(
+    spool_root: Path, quarantine: Quarantine, make_sink: MakeSink, patience_s: float = DRAIN_PATIENCE_S
+) -> Flusher:
     """Send what dead processes left in the spool. Returns the flusher for its counters."""
     flusher = Flusher(NoSegments(), make_sink, quarantine, spool_root=spool_root)
-    flusher.drain(DRAIN_PATIENCE_S)
+    flusher.drain(patience_s)
     return flusher
