@@ -26,7 +26,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         "Are hits taken?",
         (
             Panel(
-                "Hits", "reqps", (("footfall:hits:rate1m", "answered"), ("footfall:refused:rate5m", "refused (503)"))
+                "Hits", "reqps", (("footfall:hits:rate5m", "answered"), ("footfall:refused:rate5m", "refused (503)"))
             ),
             Panel(
                 "By outcome", "reqps", (("footfall:hits_by_outcome:rate5m", "{{outcome}}"),), "Why hits were dropped."
@@ -46,8 +46,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Rows",
                 "wps",
                 (
-                    ("footfall:rows_stored:rate1m", "stored"),
-                    ("sum(rate(footfall_core_records_written_total[1m]))", "spooled"),
+                    ("footfall:rows_stored:rate5m", "stored"),
+                    ("sum(rate(footfall_core_records_written_total[5m]))", "spooled"),
                 ),
             ),
             Panel("Age of the oldest hit not stored", "s", (("footfall:slo_freshness:seconds", "oldest"),)),

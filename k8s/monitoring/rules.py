@@ -42,7 +42,7 @@ class Alert:
 
 
 RECORDINGS = (
-    Recording("footfall:hits:rate1m", "sum(rate(footfall_hits_total[1m]))"),
+    Recording("footfall:hits:rate5m", "sum(rate(footfall_hits_total[5m]))"),
     Recording("footfall:hits_by_outcome:rate5m", "sum by (outcome) (rate(footfall_hits_total[5m]))"),
     Recording(
         "footfall:dropped:ratio_rate5m",
@@ -52,7 +52,7 @@ RECORDINGS = (
         "pod:footfall_spool_fill:ratio",
         "sum by (namespace, pod) (footfall_core_spool_bytes) / sum by (namespace, pod) (footfall_spool_max_bytes)",
     ),
-    Recording("footfall:rows_stored:rate1m", "sum(rate(footfall_flush_rows_total[1m]))"),
+    Recording("footfall:rows_stored:rate5m", "sum(rate(footfall_flush_rows_total[5m]))"),
     Recording("footfall:refused:rate5m", "sum(rate(footfall_core_unavailable_total[5m]))"),
     # Objectives. A hit counts as good when it was answered, whatever was decided about it.
     Recording(
@@ -300,7 +300,7 @@ def rule_groups() -> dict[str, Any]:
         "groups": [
             {
                 "name": "footfall.recording",
-                "interval": "30s",
+                "interval": "60s",
                 "rules": [
                     {"record": rule.record, "expr": rule.expr, **({"labels": rule.labels} if rule.labels else {})}
                     for rule in RECORDINGS
