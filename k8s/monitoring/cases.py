@@ -68,6 +68,7 @@ def _volume(free_bytes: int) -> dict[str, str]:
 
 _WAITING = 'footfall_job_waiting_seconds{namespace="footfall", exported_job="backup", pod="footfall-worker-0"}'
 _RAISED = 'footfall_alert_raised_timestamp_seconds{namespace="footfall", pod="footfall-worker-0", kind='
+_DRAIN = 'kube_job_status_failed{namespace="footfall", job_name="footfall-drain-3", condition="true"}'
 _EXPIRES = 'certmanager_certificate_expiration_timestamp_seconds{namespace="footfall", name="footfall-tls"}'
 
 CASES = (
@@ -137,6 +138,15 @@ CASES = (
         {f"footfall_flush_quarantined_records_total{{{POD}}}": "10x30"},
         "footfall-collect-0 set hits aside",
         ON_POD,
+    ),
+    # The look takes a failed Job away and makes another, which then counts for itself.
+    Case(
+        "FootfallVolumeNotDrained",
+        "45m",
+        {f"{_DRAIN}": "1x9 0x9 1x9 0x9 1x9 0x9 1x9 0x9 1x30"},
+        {f"{_DRAIN}": "0x100"},
+        "footfall-drain-3 does not empty its volume",
+        {"namespace": "footfall", "job_name": "footfall-drain-3"},
     ),
     Case(
         "FootfallPartsHigh",

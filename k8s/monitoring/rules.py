@@ -91,6 +91,7 @@ FOREIGN_METRICS = {
     "certmanager_certificate_expiration_timestamp_seconds": "cert-manager",
     "kubelet_volume_stats_available_bytes": "kubelet",
     "kubelet_volume_stats_capacity_bytes": "kubelet",
+    "kube_job_status_failed": "kube-state-metrics",
     "container_cpu_usage_seconds_total": "cAdvisor, in kubelet",
     "up": "Prometheus, about each scrape",
 }
@@ -189,6 +190,16 @@ ALERTS = (
         "{{ $labels.pod }} set hits aside",
         "ClickHouse refused a block for good, or a segment was damaged. The bytes are kept.",
         "quarantine",
+    ),
+    Alert(
+        "FootfallVolumeNotDrained",
+        "max by (namespace, job_name) "
+        '(max_over_time(kube_job_status_failed{namespace="footfall", job_name=~"footfall-drain-[0-9]+"}[30m])) > 0',
+        "30m",
+        "ticket",
+        "{{ $labels.job_name }} does not empty its volume",
+        "Hits of a pod that was taken away are not stored, or some were set aside.",
+        "volume-not-drained",
     ),
     Alert(
         "FootfallPartsHigh",

@@ -40,11 +40,21 @@ _SUFFIXES = {
 }
 
 # Set by whoever scrapes, or by the pod's parent (server/metrics.py).
-SCRAPE_LABELS = {"namespace", "pod", "process", "job", "exported_job", "le", "name", "persistentvolumeclaim"}
+SCRAPE_LABELS = {
+    "job_name",
+    "namespace",
+    "pod",
+    "process",
+    "job",
+    "exported_job",
+    "le",
+    "name",
+    "persistentvolumeclaim",
+}
 
 # PromQL's own words within a selector's neighbourhood.
 _KEYWORDS = {
-    "abs", "absent", "and", "by", "group_left", "histogram_quantile", "increase", "max", "min", "offset", "on", "or",
+    "abs", "absent", "and", "by", "group_left", "histogram_quantile", "increase", "max", "max_over_time", "min", "offset", "on", "or",
     "rate", "sum", "time", "vector", "without",
 }  # fmt: skip
 
