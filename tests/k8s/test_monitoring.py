@@ -54,8 +54,8 @@ SCRAPE_LABELS = {
 
 # PromQL's own words within a selector's neighbourhood.
 _KEYWORDS = {
-    "abs", "absent", "and", "by", "group_left", "histogram_quantile", "increase", "max", "max_over_time", "min", "offset", "on", "or",
-    "rate", "sum", "time", "vector", "without",
+    "abs", "absent", "and", "by", "group_left", "histogram_quantile", "increase", "max", "max_over_time", "min",
+    "offset", "on", "or", "rate", "sum", "time", "vector", "without",
 }  # fmt: skip
 
 
