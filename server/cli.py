@@ -24,6 +24,7 @@ LAZY_COMMANDS = {
     "audit": ("server.cli_store", "audit_command"),
     "spool": ("server.cli_store", "spool_group"),
     "replay": ("server.cli_replay", "replay_command"),
+    "profile": ("server.cli_profile", "profile_group"),
     "users": ("server.cli_users", "users_group"),
     "backup": ("server.cli_backup", "backup_group"),
     "demo": ("jobs.demo", "demo_command"),
