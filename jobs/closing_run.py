@@ -135,11 +135,12 @@ def delete_leftovers(context: JobContext, store: ClosingStore) -> int:
     if not rows:
         return 0
     with reading(context.services.engine) as session:
-        # The copy of the app database names versions that may no longer be named here.
-        if is_backup_running(session, context.now_ms()):
-            return 0
         named = _named(session, {int(site_id) for site_id, _, _ in rows})
         of_open = _of_open_days(session)
+        # The copy of the app database names versions that may no longer be named here. Asked last: what a backup that
+        # begins from now on copies names none that is not current any more.
+        if is_backup_running(session, context.now_ms()):
+            return 0
         has_open = session.execute(select(OpenDay.site_id).limit(1)).first() is not None
     for site_id, number, versions in rows:
         key = (int(site_id), EPOCH + timedelta(days=int(number)))

@@ -5,7 +5,8 @@ New hits carry their site's class (`server.snapshot`), and whole parts expire by
 - a site has the class of its account's plan; a greater plan holds at once, a lesser one after `WAIT_MS`, counted from
   the change, and never on a server whose plans limit nobody;
 - rows in another class than their site's are moved (`server.retention_moves`), at most `MOST_PIECES` and `MOST_ROWS`
-  in a run; the next one goes on. Rows of a month that is past its site's time expire in their new class.
+  in a run; the next one goes on. Rows of a month that is past its site's time expire in their new class. A backup
+  copies one partition after the other: none is moved while one is being made.
 
 What a killed run left half done comes first.
 """
@@ -20,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from jobs.context import JobContext
 from server.app_database import bump_version, minimum_watermark, reading, writing
+from server.backups.register import keeps_off
 from server.billing.plans import plan_held
 from server.clock import DAY_MS, MINUTE_MS
 from server.closed_days import closed_topic
@@ -56,6 +58,10 @@ SPARE_MS = 5 * MINUTE_MS
 _KEPT_FOR_EVER = 0
 
 
+class BackupUnderWay(Exception):
+    """A backup is being made: the next run moves what is left."""
+
+
 def apply_retention(context: JobContext, nodes: Sequence[ClosingConnection]) -> int:
     """See the module; returns how many rows were moved. `nodes`: a connection to each shard."""
     movers = [Mover(node, lambda message: context.progress(context.rows, message)) for node in nodes]
@@ -72,7 +78,11 @@ def apply_retention(context: JobContext, nodes: Sequence[ClosingConnection]) -> 
                 if is_late or pieces >= MOST_PIECES or moved >= MOST_ROWS:
                     log.info("the next run goes on moving rows", extra={"moved": moved})
                     return moved
-                rows = _move(context, shard, mover, table, piece, classes[piece.site_id], cutoff)
+                try:
+                    rows = _move(context, shard, mover, table, piece, classes[piece.site_id], cutoff)
+                except BackupUnderWay:
+                    log.info("the next run goes on moving rows: a backup is being made", extra={"moved": moved})
+                    return moved
                 pieces, moved = pieces + 1, moved + rows
                 context.progress(moved, "moved")
     return moved
@@ -135,12 +145,14 @@ def _wait(session: Session, site: Site, wait: RetentionWait | None, wanted: int,
 def _move(
     context: JobContext, shard: int, mover: Mover, table: ClassTable, piece: Piece, to_class: int, cutoff: int
 ) -> int:
-    """Move a piece; how many rows. 0 when there are none, or it is still being written to."""
+    """Move a piece; how many rows. 0 when there are none, or it is still being written to. Raises `BackupUnderWay`."""
     if not mover.left(table, piece, cutoff):
         return 0
     key = (piece.site_id, shard, piece.table, piece.month, piece.from_class)
     with writing(context.services.engine) as session:
         context.fence(session)
+        if not keeps_off(session, context.now_ms()):
+            raise BackupUnderWay
         session.add(
             RetentionMove(
                 site_id=piece.site_id,
@@ -160,16 +172,20 @@ def _move(
         log.info("rows came to a month that was to be moved", extra={"table": piece.table, "month": piece.month})
     with writing(context.services.engine) as session:
         context.fence(session)
+        may_switch = keeps_off(session, context.now_ms())
         row = session.get_one(RetentionMove, key)
-        row.state, row.rows = "switching" if rows else "copying", rows
-        if rows:
+        is_switching = rows > 0 and may_switch
+        row.state, row.rows = "switching" if is_switching else "copying", rows
+        if is_switching:
             # Sums of these rows would miss those that are away.
             forget_claims(session, piece.site_id)
-    if rows:
+    if is_switching:
         mover.switch(table, piece, to_class, cutoff)
     else:
         mover.drop(table)
     _forget(context, key)
+    if not may_switch:
+        raise BackupUnderWay
     mover.scrub(table, piece)
     return rows
 

@@ -28,6 +28,8 @@ from server.migrate import RETENTION_DAYS
 from server.models import RetentionMove
 from server.queries import run_query
 
+STAGING = "_moving"
+"""Ends the names of staging tables."""
 MUTATION_POLL_S = 0.1
 CLOSING_AGE_MS = 30 * 60_000
 """A chunk of a closing takes a minute, and its job's run at most 14."""
@@ -52,7 +54,7 @@ class ClassTable:
     @property
     def staging(self) -> str:
         """Where its rows are on their way."""
-        return f"{self.name}_moving"
+        return f"{self.name}{STAGING}"
 
 
 @dataclass(frozen=True, order=True)

@@ -56,6 +56,7 @@ LEFT_OUT = {
     "watermarks": "of spool folders, which are not in a backup",
     "open_days": "made again within a quarter of an hour",
     "cache_invalidations": "one stands for all of them after a restore",
+    "retention_moves": "none is under way while a backup is made, and what was only copied is copied again",
     "backups": "read from the place of the backups",
 }
 """Tables whose rows no backup has; nor are there rows of tables that need one of theirs (`kept_tables`)."""

@@ -2,7 +2,8 @@
 
 Everything is of one moment, as far as it matters:
 
-1. the backup is registered, so that nothing deletes versions of closed days from here on;
+1. the backup is registered, so that nothing deletes versions of closed days or moves rows between partitions from here
+   on, and what is on its way is waited for;
 2. the app database is copied in one transaction: this is the moment;
 3. wait until every hit that was answered before it is stored (the watermark), so that rows and their counts in the
    ledger are both there; batches that came later are left out;
@@ -22,16 +23,16 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 
 from server import __version__
-from server.app_database import minimum_watermark, newest_migration
+from server.app_database import minimum_watermark, newest_migration, reading
 from server.backups import register
 from server.backups.app_rows import dump
-from server.backups.errors import BackupError, TargetUnavailable, UnknownBackup
-from server.backups.event_rows import ATTEMPTS, FIRST_PAUSE_S, RETRIABLE, Copied, EventRows, Partition
+from server.backups.errors import BackupError, RowsUnderWay, TargetUnavailable, UnknownBackup
+from server.backups.event_rows import ATTEMPTS, FIRST_PAUSE_S, RETRIABLE, Copied, EventRows, Partition, in_order
 from server.backups.key import BackupKey
 from server.backups.manifest import (
     AppCopy,
@@ -49,6 +50,7 @@ from server.backups.target import BackupTarget
 from server.clickhouse_tcp import BlockConnection
 from server.config import Settings
 from server.migrate import SchemaForm, migrations
+from server.models import RetentionMove
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +119,7 @@ class BackupMaker:
         before, note = self._newest()
         if note:
             notes.append(note)
+        self._wait_for_moves()
         self._tell(0, 0, "app database")
         taken_at_ms, app = self._copy_app()
         cut_s = taken_at_ms // 1000
@@ -129,15 +132,15 @@ class BackupMaker:
         rows = EventRows(self.connection, self.form)
         partitions = rows.partitions()
         total = sum(each.rows for each in partitions)
-        copies: list[PartitionCopy] = []
-        copied = done = 0
+        kept: list[PartitionCopy] = []
+        new: list[PartitionCopy] = []
+        done = 0
         for partition in partitions:
             earlier = known.get((partition.table, partition.partition_id))
             if earlier is not None and self._is_same(earlier, partition):
-                copies.append(earlier)
+                kept.append(earlier)
             elif (copy := self._copy_partition(rows, partition, cut_s, done, total)) is not None:
-                copies.append(copy)
-                copied += 1
+                new.append(copy)
             done += partition.rows
             self._tell(done, total, f"{partition.table} {partition.partition_id}")
         manifest = Manifest(
@@ -148,11 +151,11 @@ class BackupMaker:
             store_migrations=tuple(each.name for each in migrations()),
             cluster=bool(self.form.cluster),
             app=app,
-            partitions=tuple(copies),
+            partitions=in_order([*kept, *self._changed_meanwhile(rows, new)]),
         )
         self._beat()
         save_manifest(self.target, self.key, manifest)
-        return Made(manifest, copied, self._new_bytes, tuple(notes))
+        return Made(manifest, len(new), self._new_bytes, tuple(notes))
 
     def _newest(self) -> tuple[Manifest | None, str]:
         """The backup to refer to; or why there is none that can be."""
@@ -201,6 +204,32 @@ class BackupMaker:
             self.pause(SETTLE_POLL_S)
             waited_s += SETTLE_POLL_S
 
+    def _wait_for_moves(self) -> None:
+        """Wait until no rows are between two partitions. None are put there while a backup is being made."""
+        switching = select(func.count()).select_from(RetentionMove).where(RetentionMove.state == "switching")
+        waited_s = 0.0
+        while True:
+            with reading(self.engine) as session:
+                moves = session.execute(switching).scalar_one()
+            if not moves:
+                return
+            if waited_s >= self.settle_s:
+                raise RowsUnderWay(moves)
+            self._tell(0, 0, "waiting for rows that change their retention class")
+            self.pause(SETTLE_POLL_S)
+            waited_s += SETTLE_POLL_S
+
+    def _changed_meanwhile(self, rows: EventRows, new: list[PartitionCopy]) -> list[PartitionCopy]:
+        """The new copies; those of partitions that changed while they were copied have no fingerprint.
+
+        They may hold rows that came after their fingerprint was taken, and the partition may be again as it was then.
+        """
+        now = {(each.table, each.partition_id): each.fingerprint for each in rows.partitions()}
+        return [
+            each if each.fingerprint == now.get((each.table, each.partition_id)) else replace(each, fingerprint="")
+            for each in new
+        ]
+
     def _is_same(self, earlier: PartitionCopy, partition: Partition) -> bool:
         """Whether the copy before is still good, and still there."""
         if not earlier.fingerprint or earlier.fingerprint != partition.fingerprint:
@@ -222,7 +251,7 @@ class BackupMaker:
                     )
                     sums = writer.close()
                 break
-            except RETRIABLE as error:
+            except (*RETRIABLE, TargetUnavailable) as error:
                 if attempt == ATTEMPTS - 1:
                     raise
                 log.warning("a partition is copied again", extra={"reason": type(error).__name__})

@@ -61,6 +61,16 @@ class AnotherRuns(BackupError):
     """A backup is being made by another process, or was a moment ago by one that is gone."""
 
 
+class RowsUnderWay(BackupError):
+    """Rows have been between two retention classes for too long: whoever moved them died."""
+
+    def __init__(self, moves: int) -> None:
+        super().__init__(
+            f"rows of {moves} months of sites are on their way between two retention classes: "
+            "`footfall jobs run retention` completes that; then make the backup"
+        )
+
+
 class NewerBackup(BackupError):
     """A backup was made by a newer release, whose tables this one does not know."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -24,10 +24,12 @@ from clickhouse_driver import errors as driver_errors
 
 from server.backups.block_file import BlockFileReader, BlockFileWriter, BlockHead
 from server.backups.errors import RowsDiffer, TargetUnavailable
+from server.backups.manifest import PartitionCopy
 from server.clickhouse_tcp import BlockConnection, Target, quoted
 from server.migrate import SchemaForm
 from server.queries import run_query
 from server.queries.statements import fill, sql_text
+from server.retention_moves import STAGING
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +86,12 @@ class EventRows:
         cluster = self._form.cluster
         parts = f"cluster('{cluster}', system.parts)" if cluster else "system.parts"
         rows = self._connection.select(fill(sql_text("backup_partitions"), parts=parts))
-        found = [Partition(self._read_name(table), partition, count, mark) for table, partition, count, mark in rows]
-        return sorted(found, key=lambda each: (each.table == LAST_TABLE, each.table, each.partition_id))
+        found = [
+            Partition(self._read_name(table), partition, count, mark)
+            for table, partition, count, mark in rows
+            if not str(table).endswith(STAGING)  # copies of rows that are still where they were
+        ]
+        return sorted(found, key=_place)
 
     def copy(
         self,
@@ -100,12 +106,12 @@ class EventRows:
         """
         columns = self.columns(partition.table)
         named = {"partition_id": partition.partition_id}
-        condition = "1"
+        condition, is_whole = "1", True
         if any(name == "batch_time" for name, _ in columns):
             later = fill(sql_text("backup_later_rows"), table=partition.table)
             ((count,),) = self._connection.select(later, {**named, "cut_s": cut_s})
-            if count:
-                condition = f"batch_time <= toDateTime({cut_s}, 'UTC')"
+            # Also where there are none: some may come before the rows are read.
+            condition, is_whole = f"batch_time <= toDateTime({cut_s}, 'UTC')", not count
         text = fill(
             sql_text("backup_rows"),
             columns=", ".join(quoted(name) for name, _ in columns),
@@ -125,7 +131,7 @@ class EventRows:
             written += sum(map(len, frames))
             progress(written)
         writer.close()
-        return Copied(rows, writer.blocks, is_whole=condition == "1")
+        return Copied(rows, writer.blocks, is_whole)
 
     def count(self, table: str, partition_id: str) -> int:
         """How many rows a partition has."""
@@ -190,6 +196,15 @@ class EventRows:
 
     def _read_name(self, stored: str) -> str:
         return str(stored).removesuffix("_local") if self._form.cluster else str(stored)
+
+
+def in_order(copies: Iterable[PartitionCopy]) -> tuple[PartitionCopy, ...]:
+    """As they are to be copied and restored."""
+    return tuple(sorted(copies, key=_place))
+
+
+def _place(partition: Partition | PartitionCopy) -> tuple[bool, str, str]:
+    return partition.table == LAST_TABLE, partition.table, partition.partition_id
 
 
 def restore_partition(

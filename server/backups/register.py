@@ -1,8 +1,8 @@
 """The register of backups in the app database: one is made at a time, and it is known until when each is kept.
 
 A row is made before anything is copied, renewed while it is, and ended once. While one is running nothing deletes
-versions of closed days (`jobs.closing_run`): those that the copied app database names must be there when their rows
-are copied.
+versions of closed days (`jobs.closing_run`), because those that the copied app database names must be there when their
+rows are copied, and no rows are moved between partitions (`jobs.retention_run`), which are copied one after the other.
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ def expires_at_ms(settings: Settings, started_at_ms: int) -> int:
 def begin(engine: Engine, settings: Settings, backup_id: str, now_ms: int) -> None:
     """Register a backup that begins now. Raises `AnotherRuns`."""
     with writing(engine) as session:
-        if engine.dialect.name != "sqlite":
-            # Two that begin at once must see each other; SQLite has one writer.
-            session.execute(select(func.pg_advisory_xact_lock(_LOCK_KEY)))
+        _take_turns(session)
         lost = (Backup.state == "running") & (Backup.beat_until_ms < now_ms)
         session.execute(update(Backup).where(lost).values(state="failed", ended_at_ms=now_ms))
         if is_backup_running(session, now_ms):
@@ -60,9 +58,18 @@ _LOCK_KEY = 0x4241434B
 """PostgreSQL advisory lock: "BACK" in ASCII."""
 
 
+def _take_turns(session: Session) -> None:
+    """Who asks whether a backup runs, and who begins one, see each other's transactions; SQLite has one writer."""
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(select(func.pg_advisory_xact_lock(_LOCK_KEY)))
+
+
 def beat(engine: Engine, backup_id: str, now_ms: int) -> None:
-    """Say that a backup is still being made. Raises `AnotherRuns` when it was taken for lost meanwhile."""
-    ours = (Backup.backup_id == backup_id) & (Backup.state == "running")
+    """Say that a backup is still being made. Raises `AnotherRuns` when it was taken for lost meanwhile.
+
+    Also when nobody noticed yet: versions that it needs may have been deleted since.
+    """
+    ours = (Backup.backup_id == backup_id) & (Backup.state == "running") & (Backup.beat_until_ms >= now_ms)
     with writing(engine) as session:
         changed = session.execute(
             update(Backup).where(ours).values(beat_until_ms=now_ms + BEAT_LIFE_MS).returning(Backup.backup_id)
@@ -85,6 +92,12 @@ def is_backup_running(session: Session, now_ms: int) -> bool:
     """Whether a backup is being made at this moment."""
     running = (Backup.state == "running") & (Backup.beat_until_ms >= now_ms)
     return session.execute(select(Backup.backup_id).where(running).limit(1)).first() is not None
+
+
+def keeps_off(session: Session, now_ms: int) -> bool:
+    """Whether no backup is being made, nor begins before the caller's transaction ends."""
+    _take_turns(session)
+    return not is_backup_running(session, now_ms)
 
 
 def note_what_is_there(engine: Engine, settings: Settings, there: Mapping[str, tuple[int, int]], now_ms: int) -> None:

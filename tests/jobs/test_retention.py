@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -57,6 +57,7 @@ class Shop:
         (job,) = [job for job in JOBS if job.name == "retention"]
         self.job = Job(**{**vars(job), "function": self._run})
         self.stop_at = self.steps = 0
+        self.at_step: Callable[[], None] = lambda: None
         self.site_id = self.site("shop.example")
 
     def site(self, domain: str) -> int:
@@ -117,6 +118,10 @@ class Shop:
     def run(self) -> Result:
         """Run the job at its next due time, everything of the past stored."""
         self.clock.now_ms = self.job.due_after(self.clock.now_ms)
+        return self.run_now()
+
+    def run_now(self) -> Result:
+        """Run it without waiting."""
         store_watermark(self.engine, "home", "spool", [], self.clock.now_ms, self.clock.now_ms)
         runner = JobRunner(
             self.services,
@@ -142,6 +147,7 @@ class Shop:
             progress(rows, message)
             if not message.startswith("changing"):
                 step()
+                self.at_step()
 
         def fenced(session: Session) -> None:
             fence(session)
