@@ -29,6 +29,7 @@ from tornado.web import Finish, HTTPError, MissingArgumentError, RequestHandler
 from server.accounts.access import Access, Caller
 from server.accounts.audit_log import STAND_IN
 from server.accounts.blocks import find_site_and_block
+from server.accounts.guests import guest_place
 from server.accounts.keys import key_hash
 from server.accounts.sessions import AccountPlace, Login, find_login
 from server.alerts import AlertKind
@@ -245,12 +246,26 @@ class BaseHandler(RequestHandler):
         place = None if account_id is None else login.place(account_id)
         if place is None and account_id is not None and self.shows_deleted_accounts:
             place = login.leaving_place(account_id)
+        if place is None and self.site is not None and access.guest is not None:
+            place = await self.find_guest_place(login, self.site)
         if place is None:
             raise HTTPError(404)
         self.place = place
-        assert access.role is not None
-        if place.role.rank < access.role.rank:
+        needed = access.guest.as_member if place.is_guest and access.guest is not None else access.role
+        assert needed is not None
+        if place.role.rank < needed.rank:
+            if place.is_guest:
+                raise HTTPError(403, f"This is for guests with the role {access.guest}; yours is another.")
             raise HTTPError(403, f"This needs the role {access.role}; you are {place.role} in {place.name}.")
+
+    async def find_guest_place(self, login: Login, site: Site) -> AccountPlace | None:
+        """What somebody may do on a site that they are a guest of; None for everybody else."""
+
+        def read() -> AccountPlace | None:
+            with reading(self.app_context.engine) as session:
+                return guest_place(session, site, login.user_id)
+
+        return await self.in_thread(read)
 
     def _admit_staff(self, login: Login) -> None:
         if not login.is_staff:

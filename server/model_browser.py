@@ -57,6 +57,7 @@ HIDDEN = frozenset(
         "batch_claims.answer",
         "batch_claims.body_hash",
         "batch_claims.key_hash",
+        "guests.token_hash",
         # Of a failed import or sign-up they may hold what somebody typed.
         "tasks.arguments",
         "tasks.checkpoint",

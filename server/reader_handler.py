@@ -1,4 +1,4 @@
-"""Who may read a site's figures: members, API keys with `stats:read` of its account, holders of a share link.
+"""Who may read a site's figures: members, guests, API keys with `stats:read` of its account, holders of a share link.
 
 A request names its credentials in this order: `Authorization: Bearer`, else the share link's slug in the header
 `X-Footfall-Share` or the query parameter `share`, else the login's cookie. Whoever is not let in gets 404, as if the
@@ -70,10 +70,13 @@ class ReaderHandler(BaseHandler):
             return await self._admit_share_link(slug, domain)
         login = await self.need_login()
         site = await self.in_thread(find_site, self.app_context.engine, domain)
-        if site is None or site.state in GONE_STATES or login.place(site.account_id) is None:
-            raise HTTPError(404, "There is no such site, or you are no member of its account.")
+        place = None
+        if site is not None and site.state not in GONE_STATES:
+            place = login.place(site.account_id) or await self.find_guest_place(login, site)
+        if site is None or place is None:
+            raise HTTPError(404, "There is no such site, or you are neither a member of its account nor a guest.")
         self.reader = Reader(user_id=login.user_id)
-        self.place, self.site = login.place(site.account_id), site
+        self.place, self.site = place, site
         return site
 
     async def _admit_reader_key(self, key: str, domain: str) -> Site:

@@ -1,8 +1,8 @@
 """Moving a site to another account: an owner offers it to a person, who takes it into an account that they look after.
 
 The offer is a link, good for a week, for the person whose address it was sent to alone; a newer offer of the same site
-replaces it. The site moves with its figures, goals and share links; people and API keys of the account that it leaves
-lose it at that moment.
+replaces it. The site moves with its figures, goals and share links; people and API keys of the account that it leaves,
+and guests, lose it at that moment.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from server.accounts.audit_log import Action, write_entry
 from server.accounts.errors import LinkInvalid, NotAllowed, NotThere
+from server.accounts.guests import forget_guests_of_site
 from server.accounts.tokens import new_secret, secret_hash
 from server.accounts.users import clean_email
 from server.app_database import bump_version, reading, writing
@@ -126,6 +127,7 @@ def accept_offer(services: Services, token: str, user_id: int, account_id: int, 
             raise NotAllowed("The site belongs to that account already.")
         earlier, site.account_id = site.account_id, account_id
         note_move(session, site.site_id, earlier, account_id, now)
+        forget_guests_of_site(session, site.site_id)
         # What the earlier plan kept is shortened by the retention job alone, which waits.
         site.retention_class = max(site.retention_class, plan_of(session, account_id).retention_class)
         bump_version(session)

@@ -5,7 +5,7 @@ import type { Day } from "./calendar/days";
 export interface Shell {
   readonly domain: string;
   readonly timezone: string;
-  /** Null for whoever came by a share link. */
+  /** A guest who may change the site is an admin here. Null for whoever came by a share link. */
   readonly role: "viewer" | "admin" | "owner" | null;
   readonly user_id: number | null;
   /** The share link's slug, sent with every request. */
@@ -19,7 +19,13 @@ export interface Shell {
   readonly has_hits: boolean;
   /** Whether the account's plan lets its members take single events along. */
   readonly has_event_export: boolean;
-  readonly links: { readonly install: string | null; readonly settings: string | null; readonly overview: string | null };
+  readonly links: {
+    readonly install: string | null;
+    readonly settings: string | null;
+    /** Where one chooses mails about the site; null for whoever may not. */
+    readonly reports: string | null;
+    readonly overview: string | null;
+  };
 }
 
 export function readShell(element: HTMLElement): Shell {

@@ -22,7 +22,7 @@ const SHELL: Shell = {
   first_day: "2026-01-01",
   has_hits: true,
   has_event_export: true,
-  links: { install: null, settings: null, overview: null },
+  links: { install: null, settings: null, reports: null, overview: null },
 };
 /** 02:15 of 1 April in Kathmandu. */
 const NOW_MS = Date.UTC(2026, 2, 31, 20, 30);

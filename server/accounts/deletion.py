@@ -24,7 +24,7 @@ from server.accounts.errors import FormError, NotAllowed, NotThere
 from server.accounts.sessions import end_logins
 from server.app_database import bump_version
 from server.clock import DAY_MS, HOUR_MS, time_text
-from server.models import GONE_ACCOUNT_STATES, Account, DeletionRequest, MemberRole, Membership, Site, User
+from server.models import GONE_ACCOUNT_STATES, Account, DeletionRequest, Guest, MemberRole, Membership, Site, User
 from server.tasks import TaskFailed, TaskRun, task
 
 if TYPE_CHECKING:
@@ -168,16 +168,26 @@ def due_for_destruction(session: Session, now_ms: int) -> Sequence[DeletionReque
 
 
 def only_members(session: Session, account_id: int) -> list[int]:
-    """People who belong to this account and to no other that lives. Never staff: the server needs them."""
+    """People who belong to this account and to no other that lives, as members or guests. Never staff: the server
+    needs them.
+    """
     elsewhere = (
         select(Membership.user_id)
         .join(Account, Account.account_id == Membership.account_id)
         .where(Membership.account_id != account_id, Account.state.not_in(GONE_ACCOUNT_STATES))
     )
+    guests_elsewhere = (
+        select(Guest.user_id)
+        .join(Site, Site.site_id == Guest.site_id)
+        .join(Account, Account.account_id == Site.account_id)
+        .where(Guest.user_id.is_not(None), Site.account_id != account_id)
+        .where(Account.state.not_in(GONE_ACCOUNT_STATES))
+    )
     theirs = (
         select(Membership.user_id)
         .join(User, User.user_id == Membership.user_id)
         .where(Membership.account_id == account_id, User.is_staff.is_(False), Membership.user_id.not_in(elsewhere))
+        .where(Membership.user_id.not_in(guests_elsewhere))
     )
     return list(session.execute(theirs.order_by(Membership.user_id)).scalars())
 

@@ -38,12 +38,16 @@ SEEN_EVERY_MS = 5 * MINUTE_MS
 
 @dataclass(frozen=True)
 class AccountPlace:
-    """An account that a person belongs to, and as what. `block_reason`: why staff blocked it; empty when it is not."""
+    """An account that a person belongs to, and as what. `block_reason`: why staff blocked it; empty when it is not.
+
+    A guest's place is one site of it: `name` is the site's then, and nothing is said of the account.
+    """
 
     account_id: int
     name: str
     role: MemberRole
     block_reason: str = ""
+    is_guest: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ what would take their account over (`BaseHandler.is_open_to_stand_ins`). It ends
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import select, union
 from sqlalchemy.orm import Session
 
 from server.accounts.audit_log import Action, write_entry
@@ -17,7 +17,7 @@ from server.accounts.reasons import clean_reason
 from server.accounts.sessions import ActingStaff, Login
 from server.accounts.two_factor import is_code
 from server.clock import HOUR_MS
-from server.models import Membership, StandIn, User
+from server.models import Guest, Membership, Site, StandIn, User
 
 LONGEST_STAND_IN_MS = HOUR_MS
 
@@ -60,9 +60,10 @@ def stop_stand_in(session: Session, session_id: int, acting: ActingStaff, user_i
 
 
 def _log(session: Session, action: Action, staff_id: int, person: User, now_ms: int, **detail: object) -> None:
-    """One entry in the log of each account of the person: its people see who was there."""
+    """One entry in the log of each account that the person sees anything of: its people see who was there."""
     theirs = select(Membership.account_id).where(Membership.user_id == person.user_id)
-    account_ids: list[int | None] = list(session.execute(theirs.order_by(Membership.account_id)).scalars())
+    guest_of = select(Site.account_id).join(Guest, Guest.site_id == Site.site_id).where(Guest.user_id == person.user_id)
+    account_ids: list[int | None] = [*sorted(session.execute(union(theirs, guest_of)).scalars())]
     for account_id in account_ids or [None]:
         write_entry(
             session, action, now_ms, actor=staff_id, account_id=account_id, target=f"user {person.user_id}", **detail

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from server.accounts.audit_log import Action, write_entry
 from server.accounts.errors import FormError, LinkInvalid, NotAllowed, NotThere
+from server.accounts.guests import forget_guest_of_account
 from server.accounts.passwords import check_strength, hash_password
 from server.accounts.tokens import new_secret, secret_hash
 from server.accounts.users import add_confirmed_user, clean_email, clean_name, find_user
@@ -277,6 +278,7 @@ def _take_invitation(session: Session, token: str, now: int) -> Invitation:
 
 
 def _join(session: Session, row: Invitation, user_id: int, now: int) -> None:
+    forget_guest_of_account(session, row.account_id, user_id)
     known = session.get(Membership, (row.account_id, user_id))
     if known is None:
         session.add(Membership(account_id=row.account_id, user_id=user_id, role=row.role, created_at_ms=now))

@@ -33,6 +33,7 @@ TEMPLATES: Mapping[str, frozenset[str]] = {
         "change_email": "name link expires_in",
         "email_change_notice": "name login_link",
         "invitation": "inviter account_name role link expires_in",
+        "guest_invitation": "inviter site_name may link expires_in",
         "site_offer": "inviter site_name account_name link expires_in",
         "plan_changed": "name account_name plan former_plan monthly_events reason billing_link",
         "account_deletion": "name account_name what sentence deletion_link",

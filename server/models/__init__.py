@@ -43,7 +43,7 @@ from server.models.product import (
 )
 from server.models.reports import ReportSend, ReportSubscription, StaffReport, TrafficAlert
 from server.models.retention import RetentionMove, RetentionWait
-from server.models.sites import ShareLink, Site, SiteTransfer
+from server.models.sites import Guest, GuestRole, ShareLink, Site, SiteTransfer
 from server.models.staff import Announcement, Block, StandIn
 from server.models.usage import SiteOwner, UsageDay, UsagePeriod
 from server.models.users import KnownDevice, LoginSession, OneTimeToken, RecoveryCode, TokenPurpose, User
@@ -69,6 +69,8 @@ __all__ = [
     "FeatureFlag",
     "Funnel",
     "Goal",
+    "Guest",
+    "GuestRole",
     "Import",
     "Invitation",
     "JobRun",

@@ -1,10 +1,13 @@
-"""Sites, the links that show one to people without a login, and offers to take one over."""
+"""Sites, the links that show one to people without a login, guests of one, and offers to take one over."""
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, String
+from enum import StrEnum
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from server.models.accounts import MemberRole
 from server.models.base import Base
 
 
@@ -73,3 +76,43 @@ class SiteTransfer(Base):
     )
     created_at_ms: Mapped[int] = mapped_column(BigInteger)
     expires_at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class GuestRole(StrEnum):
+    """What a guest of one site may do: see its figures; or also change what is set up for it."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"
+
+    @property
+    def as_member(self) -> MemberRole:
+        """The role of a member who may do the same on this site, as far as guests are let in at all."""
+        return MemberRole.ADMIN if self is GuestRole.EDITOR else MemberRole.VIEWER
+
+
+class Guest(Base):
+    """One site opened to a person who is no member of its account.
+
+    Invited: `email` and the hash of the link's token, good until `expires_at_ms`. Accepted: `user_id`, and neither.
+    """
+
+    __tablename__ = "guests"
+    __table_args__ = (
+        UniqueConstraint("site_id", "email", name="uq_guests_site_id_email"),
+        UniqueConstraint("site_id", "user_id", name="uq_guests_site_id_user_id"),
+    )
+
+    guest_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("sites.site_id", ondelete="CASCADE"))
+    user_id: Mapped[int | None] = mapped_column(
+        ForeignKey("users.user_id", ondelete="CASCADE"), default=None, index=True
+    )
+    email: Mapped[str | None] = mapped_column(String(254), default=None)
+    role: Mapped[str] = mapped_column(String(16))
+    token_hash: Mapped[str | None] = mapped_column(String(64), unique=True, default=None)
+    invited_by_user_id: Mapped[int | None] = mapped_column(
+        ForeignKey("users.user_id", ondelete="SET NULL"), default=None
+    )
+    created_at_ms: Mapped[int] = mapped_column(BigInteger)
+    expires_at_ms: Mapped[int] = mapped_column(BigInteger)
+    accepted_at_ms: Mapped[int | None] = mapped_column(BigInteger, default=None)

@@ -1,4 +1,4 @@
-"""The pages that carry the dashboard: a site's own for its members, and the one behind a share link.
+"""The pages that carry the dashboard: a site's own for its members and guests, and the one behind a share link.
 
 The page is a frame: which site, who looks, where to go, as JSON in an attribute. Everything that is shown comes from
 the API, which asks again who may see it. No script or style is inline: the Content-Security-Policy needs no exception.
@@ -19,8 +19,9 @@ from clickhouse_driver.errors import Error as ClickHouseError
 from sqlalchemy import func, select
 from tornado.web import HTTPError
 
-from server.accounts.access import PUBLIC, member
+from server.accounts.access import PUBLIC, SEES_SITE
 from server.accounts.errors import FormError
+from server.accounts.guests import sites_of_person
 from server.accounts.passwords import is_password
 from server.accounts.share_links import find_share_link, is_open, share_cookie
 from server.app_database import reading
@@ -33,7 +34,7 @@ from server.pages.built_assets import entry
 from server.pages.page import PageHandler
 from server.rate_limit import rate_limit
 from server.reader_handler import SHARE_COOKIE
-from server.sites import GONE_STATES, sites_of_accounts
+from server.sites import GONE_STATES
 
 log = logging.getLogger(__name__)
 
@@ -90,15 +91,15 @@ class DashboardPage(PageHandler):
 class SiteDashboardHandler(DashboardPage):
     """`/sites/<domain>`"""
 
-    access = member(MemberRole.VIEWER)
+    access = SEES_SITE
 
     async def get(self, domain: str) -> None:
         """The page."""
         assert self.site is not None
         login, place = self.member
         site = self.site
-        accounts = [each.account_id for each in login.places]
-        others: list[Site] = await self.in_thread(sites_of_accounts, self.app_context.engine, accounts)
+        others: list[Site] = await self.in_thread(sites_of_person, self.app_context.engine, login)
+        changes_site = place.role.rank >= MemberRole.ADMIN.rank
         known = await self.in_thread(self.known_of, site)
         path = f"/sites/{site.domain}"
         self.show_dashboard(
@@ -111,8 +112,9 @@ class SiteDashboardHandler(DashboardPage):
                 "sites": [each.domain for each in others[:MOST_SITES_IN_MENU]],
                 **known,
                 "links": {
-                    "install": f"{path}/install",
-                    "settings": f"{path}/settings" if place.role.rank >= MemberRole.ADMIN.rank else None,
+                    "install": f"{path}/install" if changes_site or not place.is_guest else None,
+                    "settings": f"{path}/settings" if changes_site else None,
+                    "reports": None if place.is_guest else f"{path}/settings/reports",
                     "overview": "/sites",
                 },
             },
@@ -141,7 +143,7 @@ class ShareHandler(DashboardPage):
                 "is_embedded": self.get_query_argument("embed", "") == "true",
                 "sites": [],
                 **known,
-                "links": {"install": None, "settings": None, "overview": None},
+                "links": {"install": None, "settings": None, "reports": None, "overview": None},
             },
         )
 

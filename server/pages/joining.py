@@ -201,30 +201,62 @@ class EmailConfirmHandler(LinkPage):
         self.done("/me", "email")
 
 
-class InvitationHandler(LinkPage):
-    """`/invitations/accept`: for people with a login, and for new ones."""
+class InvitationPage(LinkPage):
+    """The base of pages where an invitation is accepted: by people with a login, and by new ones."""
 
     template = "invitation.html"
+    path: ClassVar[str]
+    """Where the forms go."""
+
+    async def look(self) -> dict[str, Any]:
+        """`offer` with an address, `title`, `lead` and `verb`. Raises `HTTPError` 410."""
+        raise NotImplementedError
+
+    async def accept_as_user(self, user_id: int) -> None:
+        """Let a signed-in person in and lead on. Raises `HTTPError` 410."""
+        raise NotImplementedError
+
+    async def accept_as_new(self, name: str, password: str) -> None:
+        """Make the person, let them in and lead on. Raises `FormError`, `HTTPError` 410."""
+        raise NotImplementedError
 
     @rate_limit("30/m")
     async def get(self) -> None:
         """What is offered, and the way to accept it."""
-        self.show(token=self.token, offer=await self.follow(look_at_invitation), name="")
+        self.show(token=self.token, path=self.path, name="", **await self.look())
 
     @rate_limit("10/m")
     async def post(self) -> None:
-        """Join the account."""
+        """Accept."""
         if self.login is not None:
-            account_id = await self.follow(accept_as_user, self.login.user_id)
-            self.done(f"/accounts/{account_id}/team", "joined")
+            await self.accept_as_user(self.login.user_id)
             return
         given = self.form("name", "password")
         try:
-            user_id = await self.follow(accept_as_new, given["name"], given["password"])
+            await self.accept_as_new(given["name"], given["password"])
         except FormError as error:
-            offer = await self.follow(look_at_invitation)
-            self.show(token=self.token, offer=offer, name=given["name"], error=error)
-            return
+            self.show(token=self.token, path=self.path, name=given["name"], error=error, **await self.look())
+
+
+class InvitationHandler(InvitationPage):
+    """`/invitations/accept`: into an account."""
+
+    path = "/invitations/accept"
+
+    async def look(self) -> dict[str, Any]:
+        """See the base."""
+        offer = await self.follow(look_at_invitation)
+        lead = f"You were invited as {offer.role}, with the address {offer.email}."
+        return {"offer": offer, "title": f"Join {offer.account_name}", "lead": lead, "verb": "Join"}
+
+    async def accept_as_user(self, user_id: int) -> None:
+        """See the base."""
+        account_id = await self.follow(accept_as_user, user_id)
+        self.done(f"/accounts/{account_id}/team", "joined")
+
+    async def accept_as_new(self, name: str, password: str) -> None:
+        """See the base."""
+        user_id = await self.follow(accept_as_new, name, password)
         await self.log_in(user_id)
         self.done("/sites", "joined")
 

@@ -35,6 +35,8 @@ DONE = {
     "role": "The role is changed.",
     "removed": "That person is no member any more.",
     "left": "You have left the account.",
+    "guest-removed": "The site is closed to that person.",
+    "guest-left": "You are a guest of that site no more.",
     "owner": "The account has a new owner who answers for its plan.",
     "account-deletion": "The deletion is asked for. We told every owner of the account by mail.",
     "account-kept": "The account stays.",
@@ -113,7 +115,10 @@ class PageHandler(BaseHandler):
             log.warning("a login could not be looked up", extra={"reason": type(error).__name__})
 
     def capacity_places(self) -> Sequence[AccountPlace]:
-        """The accounts whose capacity the page's frame speaks of: that of the path, unless it is being deleted."""
+        """The accounts whose capacity the page's frame speaks of: that of the path, unless it is being deleted.
+
+        Guests belong to none, and are told nothing.
+        """
         login, place = self.login, self.place
         return () if login is None or place is None or login.place(place.account_id) is None else (place,)
 

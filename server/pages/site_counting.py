@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from server.accounts.access import CHANGES_SITE, by_method
 from server.countries import country_names
 from server.models import Site
 from server.pages.site_settings import Change, SettingsPage
@@ -24,6 +25,7 @@ from server.site_rules import (
 class CountingHandler(SettingsPage):
     """`/sites/<domain>/settings/counting`"""
 
+    access = by_method(GET=CHANGES_SITE, POST=CHANGES_SITE)
     is_open_to_stand_ins = True
     template = "settings_counting.html"
     tab = "/counting"

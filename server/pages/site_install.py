@@ -14,7 +14,7 @@ from server.config.front import EVENT_PATH
 from server.embedded import EmbeddedUnavailable
 from server.first_hits import find_first_hit
 from server.handler import AppContext, BaseHandler
-from server.models import MemberRole
+from server.models import GuestRole, MemberRole
 from server.pages.page import PageHandler
 from server.rate_limit import rate_limit
 from server.site_rules import line_of
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class InstallHandler(PageHandler):
     """`/sites/<domain>/install`: the snippet for each kind of site; a script waits for the first hit."""
 
-    access = member(MemberRole.VIEWER)
+    access = member(MemberRole.VIEWER, GuestRole.EDITOR)
     template = "install.html"
 
     def get(self, domain: str) -> None:
@@ -52,7 +52,7 @@ class InstallHandler(PageHandler):
 class FirstHitHandler(BaseHandler):
     """`GET /api/sites/<domain>/first-hit`: what the page asks every two seconds."""
 
-    access = member(MemberRole.VIEWER)
+    access = member(MemberRole.VIEWER, GuestRole.EDITOR)
 
     @rate_limit("120/m")
     async def get(self, domain: str) -> None:

@@ -16,16 +16,20 @@ from server.models import MemberRole, Site
 from server.pages.joining import DEAD_LINK
 from server.pages.page import PageHandler
 from server.pages.site_counting import CountingHandler
+from server.pages.site_guests import read_people
 from server.pages.site_settings import Change, GeneralHandler, SettingsPage, VisibilityHandler
 from server.rate_limit import rate_limit
 from server.site_deletion import DELETION_GRACE_MS, ask_for_reset, delete_site, is_being_reset, restore_site
-from server.site_transfer import Offer, accept_offer, look_at_offer, offer_site, open_offer, revoke_offer
+from server.site_transfer import Offer, accept_offer, look_at_offer, offer_site, revoke_offer
 
 OWNERS = by_method(GET=member(MemberRole.ADMIN), POST=member(MemberRole.OWNER))
 
 
 class PeopleHandler(SettingsPage):
-    """`/sites/<domain>/settings/people`: who sees the site, and handing it over to another account."""
+    """`/sites/<domain>/settings/people`: who sees the site, and handing it over to another account.
+
+    The forms about guests go to `server.pages.site_guests`.
+    """
 
     access = OWNERS
     template = "settings_people.html"
@@ -48,7 +52,7 @@ class PeopleHandler(SettingsPage):
         """See the base."""
         assert self.site is not None
         with reading(self.app_context.engine) as session:
-            return {"offer": open_offer(session, self.site.site_id, now_ms())}
+            return read_people(session, self.site)
 
 
 class DeletionHandler(SettingsPage):

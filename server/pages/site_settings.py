@@ -7,12 +7,14 @@ is refused. Every change is written to the audit log by what carries it out, and
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tornado.web import HTTPError
 
-from server.accounts.access import by_method, member
+from server.accounts.access import CHANGES_SITE, by_method, member
 from server.accounts.errors import FormError, NotAllowed, NotThere
+from server.accounts.sessions import AccountPlace
 from server.accounts.share_links import add_share_link, list_share_links, remove_share_link
 from server.app_database import reading, writing
 from server.clock import now_ms
@@ -22,13 +24,30 @@ from server.rate_limit import rate_limit
 from server.site_changes import change_embedding, change_timezone, rename_site
 from server.site_zones import Zones, zone_names, zones_of
 
+
+@dataclass(frozen=True)
+class Tab:
+    """One of the pages: the end of its path, its name, and to whom it is shown. The routes say who gets in."""
+
+    path: str
+    name: str
+    role: MemberRole = MemberRole.ADMIN
+    is_for_guests: bool = False
+
+    def is_shown_to(self, place: AccountPlace) -> bool:
+        """Whether somebody with this place has it in their row of tabs."""
+        return place.role.rank >= self.role.rank and (self.is_for_guests or not place.is_guest)
+
+
 TABS = (
-    ("", "General"),
-    ("/visibility", "Visibility"),
-    ("/counting", "Counting"),
-    ("/reports", "Reports"),
-    ("/people", "People"),
-    ("/deletion", "Reset, delete"),
+    Tab("/settings", "General", is_for_guests=True),
+    Tab("/settings/visibility", "Visibility", is_for_guests=True),
+    Tab("/settings/counting", "Counting", is_for_guests=True),
+    Tab("/settings/reports", "Reports", MemberRole.VIEWER),
+    Tab("/settings/people", "People"),
+    Tab("/settings/deletion", "Reset, delete"),
+    Tab("/install", "Installation", MemberRole.VIEWER, is_for_guests=True),
+    Tab("/imports", "Imports"),
 )
 
 Change = Callable[[Site, int], Awaitable[tuple[str, str]]]
@@ -72,7 +91,9 @@ class SettingsPage(PageHandler):
     async def show_settings(self, error: FormError | None = None) -> None:
         """Render the page."""
         values = await self.in_thread(self.read)
-        self.show(error=error, tab=self.tab, tabs=TABS, typed=self._typed(error), **values)
+        _, place = self.member
+        tabs = [tab for tab in TABS if tab.is_shown_to(place)]
+        self.show(error=error, tab=f"/settings{self.tab}", tabs=tabs, typed=self._typed(error), **values)
 
     def read(self) -> dict[str, Any]:
         """What the page shows beside the site. Blocks."""
@@ -89,6 +110,7 @@ class SettingsPage(PageHandler):
 class GeneralHandler(SettingsPage):
     """`/sites/<domain>/settings`: name and time zone."""
 
+    access = by_method(GET=CHANGES_SITE, POST=CHANGES_SITE)
     is_open_to_stand_ins = True
     template = "settings_general.html"
     tab = ""
@@ -122,6 +144,7 @@ class GeneralHandler(SettingsPage):
 class VisibilityHandler(SettingsPage):
     """`/sites/<domain>/settings/visibility`: share links, and where they may be embedded."""
 
+    access = by_method(GET=CHANGES_SITE, POST=CHANGES_SITE)
     is_open_to_stand_ins = True
     template = "settings_visibility.html"
     tab = "/visibility"

@@ -11,7 +11,9 @@ from tornado.web import HTTPError
 
 from server.accounts.access import SIGNED_IN, key, member
 from server.accounts.errors import FormError
+from server.accounts.guests import guest_sites
 from server.accounts.sessions import AccountPlace
+from server.app_database import reading
 from server.embedded import EmbeddedUnavailable
 from server.handler import AppContext, BaseHandler
 from server.models import MemberRole, Scope, Site
@@ -24,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class SitesHandler(PageHandler):
-    """`/sites`: the sites of every account that one belongs to."""
+    """`/sites`: the sites of every account that one belongs to, and those that one is a guest of."""
 
     access = SIGNED_IN
     template = "sites.html"
@@ -41,11 +43,17 @@ class SitesHandler(PageHandler):
         sites: list[Site] = await self.in_thread(sites_of_accounts, self.app_context.engine, numbers)
         gone: list[Site] = await self.in_thread(deleted_sites_of_accounts, self.app_context.engine, numbers)
         groups = [(place, [site for site in sites if site.account_id == place.account_id]) for place in places]
+        invited_to: list[Site] = await self.in_thread(self._guest_sites)
         if len(places) == 1:
             self.place = places[0]
         may_restore = {place.account_id for place in places if place.role.rank >= MemberRole.ADMIN.rank}
         deleted = [site for site in gone if site.account_id in may_restore]
-        self.show(groups=groups, deleted=deleted, entry=entry("src/overview.ts"))
+        self.show(groups=groups, invited_to=invited_to, deleted=deleted, entry=entry("src/overview.ts"))
+
+    def _guest_sites(self) -> list[Site]:
+        assert self.login is not None
+        with reading(self.app_context.engine) as session:
+            return guest_sites(session, self.login.user_id)
 
 
 class NewSiteHandler(PageHandler):

@@ -11,7 +11,7 @@
 | `setup`, `goals`, `funnels`, `segments`, `annotations` | what people set up for a site |
 | `exports`, `csv_rows`, `parquet`, `raw_events` | `/api/stats/export` |
 | `v1_stats`, `v1_filters` | `/api/v1/stats/…`, Plausible's former API |
-| `v1_sites`, `v1_goals`, `v1_body`, `cursors` | `/api/v1/sites/…`, Plausible's Sites API |
+| `v1_sites`, `v1_goals`, `v1_guests`, `v1_body`, `cursors` | `/api/v1/sites/…`, Plausible's Sites API |
 | `openapi`, `openapi_schemas` | `/api/openapi.json` |
 | `routes` | the table |
 

@@ -10,12 +10,12 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.accounts.access import READER, by_method, member
+from server.accounts.access import CHANGES_SITE, READER, by_method
 from server.accounts.errors import FormError, NotThere
 from server.app_database import reading
 from server.billing.plans import Feature
 from server.clock import now_ms
-from server.models import Funnel, Goal, MemberRole
+from server.models import Funnel, Goal
 from server.queries.parsing import parse_date_range, parse_filters
 from server.reader_handler import Reader
 from server.stats_api.api_handler import ApiError
@@ -97,7 +97,7 @@ class FunnelsHandler(CollectionHandler):
 class FunnelHandler(ItemHandler):
     """`/api/sites/<domain>/funnels/<id>`: how many came how far, and changes."""
 
-    access = by_method(GET=READER, PATCH=member(MemberRole.ADMIN), DELETE=member(MemberRole.ADMIN))
+    access = by_method(GET=READER, PATCH=CHANGES_SITE, DELETE=CHANGES_SITE)
     plan_features: ClassVar[Mapping[str, Feature]] = MappingProxyType(
         {"GET": Feature.FUNNELS, "PATCH": Feature.FUNNELS}
     )

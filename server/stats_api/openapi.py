@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from server.accounts.access import PUBLIC
+from server.models import GuestRole
 from server.stats_api.api_handler import ApiHandler
 from server.stats_api.cursors import DEFAULT_LIMIT, MOST_LIMIT
 from server.stats_api.exports import FORMATS
@@ -193,6 +194,7 @@ def _stats_paths() -> dict[str, dict[str, Operation]]:
 def _v1_paths() -> dict[str, dict[str, Operation]]:
     limit = {**WHOLE, "minimum": 1, "maximum": V1_MOST_LIMIT}
     domain, site = {**TEXT, "minLength": 1}, {"site_id": {**TEXT, "minLength": 1}}
+    email = {**TEXT, "minLength": 1, "maxLength": 254}
     link = exactly("*", **site, name={**TEXT, "minLength": 1, "maxLength": 100})
     goal = {
         "goal_type": {"type": "string", "enum": ["event", "page"]},
@@ -273,6 +275,31 @@ def _v1_paths() -> dict[str, dict[str, Operation]]:
         "/api/v1/sites/goals/{number}": {
             "delete": _operation(
                 "v1RemoveGoal", "Remove a goal", "V1Deleted", _KEYS, parameters=[_NUMBER, _in_query("site_id", TEXT)]
+            ),
+        },
+        "/api/v1/sites/guests": {
+            "get": _operation(
+                "v1Guests", "Guests of a site, and the invited", "V1Guests", _KEYS, parameters=[_SITE, *_PAGES]
+            ),
+            "put": _operation(
+                "v1Guest",
+                "Find a guest, or send an invitation",
+                "V1Guest",
+                _KEYS,
+                body=exactly("*", **site, email=email, role={"type": "string", "enum": list(GuestRole)}),
+                as_form=True,
+            ),
+        },
+        "/api/v1/sites/guests/{email}": {
+            "delete": _operation(
+                "v1RemoveGuest",
+                "Remove a guest, or take an invitation back",
+                "V1Deleted",
+                _KEYS,
+                parameters=[
+                    {"name": "email", "in": "path", "required": True, "schema": email},
+                    _in_query("site_id", TEXT),
+                ],
             ),
         },
         "/api/v1/sites/{domain}": {

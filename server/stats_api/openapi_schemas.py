@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.models import GuestRole
 from server.queries.dimensions import DIMENSIONS, PROPS_PREFIX, Level
 from server.queries.filters import MAX_VALUES, OPERATORS
 from server.queries.goals import KINDS
@@ -189,6 +190,10 @@ def _v1_goal() -> dict[str, Schema]:
     }
 
 
+def _v1_guest() -> dict[str, Schema]:
+    return {"email": TEXT, "role": {"enum": list(GuestRole)}, "accepted": TRUTH}
+
+
 def _value() -> Schema:
     money = exactly("*", value=NUMBER, currency=TEXT, short=TEXT, long=TEXT)
     shares = exactly("*", good=NUMBER, needs_improvement=NUMBER, poor=NUMBER)
@@ -265,8 +270,8 @@ def schemas() -> dict[str, Schema]:
                 exactly(
                     "*",
                     domain=TEXT,
-                    account_id=WHOLE,
-                    account=TEXT,
+                    account_id=nullable({**WHOLE, "description": "null to guests of the site"}),
+                    account=nullable(TEXT),
                     timezone=TEXT,
                     visitors=nullable({**WHOLE, "description": "of the last 24 hours"}),
                     change=nullable({**WHOLE, "description": "in percent, against the 24 hours before"}),
@@ -304,5 +309,7 @@ def schemas() -> dict[str, Schema]:
         "V1SharedLink": exactly("*", name=TEXT, url=TEXT),
         "V1Goal": exactly("*", domain=TEXT, **_v1_goal()),
         "V1Goals": exactly("*", goals=listed(exactly("*", **_v1_goal())), meta=page_meta),
+        "V1Guest": exactly("*", **_v1_guest()),
+        "V1Guests": exactly("*", guests=listed(ref("V1Guest")), meta=page_meta),
         "V1Deleted": exactly("*", deleted={"const": True}),
     }

@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 
 from server.accounts.access import SIGNED_IN
+from server.accounts.guests import sites_of_person
+from server.accounts.sessions import AccountPlace
 from server.cache import Cache
 from server.clock import now_ms
 from server.models import Site
@@ -14,7 +16,6 @@ from server.queries.errors import QueryFailed, QueryRefused
 from server.queries.event_reader import EventReader, Ticket
 from server.queries.overview import glance
 from server.reader_handler import Reader
-from server.sites import sites_of_accounts
 from server.stats_api.api_handler import StatsHandler
 from server.stats_api.remembered import NOW_STEP_MS, remembered_briefly
 
@@ -33,13 +34,13 @@ class OverviewHandler(StatsHandler):
     async def get(self) -> None:
         """`{"sites": [{"domain", "account_id", "account", "timezone", "visitors", "change", "sparkline"}]}`
 
-        Figures are null while the event store is away: one still gets to one's sites.
+        Figures are null while the event store is away: one still gets to one's sites. Guests learn no account.
         """
         assert self.login is not None
         self.reader = Reader(user_id=self.login.user_id)
         await self.limit_rate()
         places = {place.account_id: place for place in self.login.places}
-        sites: list[Site] = await self.in_thread(sites_of_accounts, self.app_context.engine, list(places))
+        sites: list[Site] = await self.in_thread(sites_of_person, self.app_context.engine, self.login)
         shown = sites[:MOST_SITES]
         figures = await self._figures(sorted(site.site_id for site in shown))
         self.write_json(
@@ -47,8 +48,7 @@ class OverviewHandler(StatsHandler):
                 "sites": [
                     {
                         "domain": site.domain,
-                        "account_id": site.account_id,
-                        "account": places[site.account_id].name,
+                        **_account(places.get(site.account_id)),
                         "timezone": site.timezone,
                         **figures.get(str(site.site_id), {"visitors": None, "change": None, "sparkline": None}),
                     }
@@ -84,6 +84,11 @@ def remembered_glance(cache: Cache, reader: EventReader, site_ids: list[int], ti
         }
 
     return remembered_briefly(cache, "overview", NO_SITE, {"site_ids": site_ids}, compute, ticket)
+
+
+def _account(place: AccountPlace | None) -> dict[str, Any]:
+    """Whose a site is, as far as the reader belongs there."""
+    return {"account_id": None if place is None else place.account_id, "account": None if place is None else place.name}
 
 
 def _change(before: int, now: int) -> int | None:

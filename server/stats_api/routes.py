@@ -15,11 +15,13 @@ from server.stats_api.overview import OverviewHandler
 from server.stats_api.query import QueryHandler
 from server.stats_api.segments import SegmentHandler, SegmentsHandler
 from server.stats_api.v1_goals import GoalItemHandler, GoalListHandler
+from server.stats_api.v1_guests import GuestHandler, GuestsHandler
 from server.stats_api.v1_sites import SharedLinksHandler, SiteItemHandler, SiteListHandler, TeamsHandler
 from server.stats_api.v1_stats import AggregateHandler, BreakdownHandler, TimeseriesHandler, VisitorsNowHandler
 
 _DOMAIN = r"(?P<domain>[^?]+)"
 _NUMBER = r"(?P<number>[0-9]{1,9})"
+_EMAIL = r"(?P<email>[^/?]{1,300})"
 
 
 def stats_routes(app_context: AppContext) -> list[Any]:
@@ -48,6 +50,8 @@ def stats_routes(app_context: AppContext) -> list[Any]:
         (r"/api/v1/sites/shared-links", SharedLinksHandler, given),
         (r"/api/v1/sites/goals", GoalListHandler, given),
         (rf"/api/v1/sites/goals/{_NUMBER}", GoalItemHandler, given),
+        (r"/api/v1/sites/guests", GuestsHandler, given),
+        (rf"/api/v1/sites/guests/{_EMAIL}", GuestHandler, given),
         (rf"/api/v1/sites/{_DOMAIN}", SiteItemHandler, given),
     ]
     for name, (collection, item) in setup.items():

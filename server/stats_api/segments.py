@@ -1,6 +1,7 @@
 """Segments: filters under a name, one's own or everybody's.
 
-Personal ones are there for the one who made them alone; any member may have some. Admins change those of everybody.
+Personal ones are there for the one who made them alone; any member or guest may have some. Admins, and guests who are
+editors, change those of everybody.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from server.accounts.access import READER, by_method, member
+from server.accounts.access import READER, SEES_SITE, by_method
 from server.accounts.errors import FormError, NotAllowed, NotThere
 from server.clock import now_ms
-from server.models import Goal, MemberRole, Segment
+from server.models import Goal, Segment
 from server.queries.errors import QueryError
 from server.queries.filters import FilterParser
 from server.queries.goals import GoalRule
@@ -105,12 +106,12 @@ class Segments(SetupKind):
 class SegmentsHandler(CollectionHandler):
     """`/api/sites/<domain>/segments`"""
 
-    access = by_method(GET=READER, POST=member(MemberRole.VIEWER))
+    access = by_method(GET=READER, POST=SEES_SITE)
     kind = Segments()
 
 
 class SegmentHandler(ItemHandler):
     """`/api/sites/<domain>/segments/<id>`"""
 
-    access = by_method(PATCH=member(MemberRole.VIEWER), DELETE=member(MemberRole.VIEWER))
+    access = by_method(PATCH=SEES_SITE, DELETE=SEES_SITE)
     kind = Segments()

@@ -1,7 +1,7 @@
 """What people set up for a site: the base of `/api/sites/<domain>/<kind>` and `/api/sites/<domain>/<kind>/<id>`.
 
-Whoever may read the figures may read it; members change it, by role. Each change is one transaction that holds the
-site's row, so that limits and names hold among concurrent ones, and makes remembered answers out of date.
+Whoever may read the figures may read it; members and guests change it, by role. Each change is one transaction that
+holds the site's row, so that limits and names hold among concurrent ones, and makes remembered answers out of date.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from server.accounts.access import READER, by_method, member
+from server.accounts.access import CHANGES_SITE, READER, by_method
 from server.accounts.errors import FormError, NotAllowed, NotThere
 from server.app_database import reading, writing
 from server.cache import Cache
@@ -32,7 +32,7 @@ Shown = dict[str, Any]
 
 @dataclass(frozen=True)
 class Editor:
-    """Who changes something: a member with a role, or a program with an API key of the account."""
+    """Who changes something: a member or guest by role, or a program with an API key of the account."""
 
     user_id: int | None
     role: MemberRole
@@ -144,7 +144,7 @@ class SetupHandler(StatsHandler):
 class CollectionHandler(SetupHandler):
     """`GET`: all of a kind; `POST`: one more."""
 
-    access = by_method(GET=READER, POST=member(MemberRole.ADMIN))
+    access = by_method(GET=READER, POST=CHANGES_SITE)
 
     async def get(self, domain: str) -> None:
         """`{"<kind>": […]}`"""
@@ -167,7 +167,7 @@ class CollectionHandler(SetupHandler):
 class ItemHandler(SetupHandler):
     """`PATCH`: change one; `DELETE`: take it away."""
 
-    access = by_method(PATCH=member(MemberRole.ADMIN), DELETE=member(MemberRole.ADMIN))
+    access = by_method(PATCH=CHANGES_SITE, DELETE=CHANGES_SITE)
 
     async def patch(self, domain: str, number: str) -> None:
         """What it is now."""

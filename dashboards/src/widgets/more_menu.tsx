@@ -41,12 +41,17 @@ export function MoreMenu({ onHelp }: { readonly onHelp: () => void }) {
                 <a href={shell.links.settings}>Settings of this site</a>
               </li>
             )}
+            {shell.links.reports && (
+              <li class={shell.links.settings ? "" : "opens-group"}>
+                <a href={shell.links.reports}>Reports by mail</a>
+              </li>
+            )}
             {shell.links.install && (
               <li>
                 <a href={shell.links.install}>Snippet and installation</a>
               </li>
             )}
-            <li class={shell.links.settings ? "" : "opens-group"}>
+            <li class={shell.links.settings || shell.links.reports ? "" : "opens-group"}>
               <button
                 type="button"
                 onClick={() => {

@@ -11,8 +11,9 @@ from server.accounts.users import create_owner, make_first_run_token, sign_up
 from server.app_database import reading, writing
 from server.clock import now_ms
 from server.mail import OutboxMail, list_outbox
-from server.models import MemberRole, Membership, Task, TokenPurpose
+from server.models import Guest, GuestRole, MemberRole, Membership, Task, TokenPurpose
 from server.services import Services
+from server.sites import find_site
 from server.tasks.leases import LeaseKeeper
 from server.tasks.outage import Outage
 from server.tasks.runner import Runner
@@ -70,6 +71,17 @@ def add_member(services: Services, account_id: int, email: str, role: MemberRole
     user_id, _ = make_person(services, email)
     with writing(services.engine) as session:
         session.add(Membership(account_id=account_id, user_id=user_id, role=role, created_at_ms=now_ms()))
+    return user_id
+
+
+def add_guest(services: Services, domain: str, email: str, role: GuestRole) -> int:
+    """Somebody of another account to whom this site is open, as if invited."""
+    user_id, _ = make_person(services, email)
+    site = find_site(services.engine, domain)
+    assert site is not None
+    with writing(services.engine) as session:
+        times = {"created_at_ms": now_ms(), "expires_at_ms": now_ms(), "accepted_at_ms": now_ms()}
+        session.add(Guest(site_id=site.site_id, user_id=user_id, role=role, **times))
     return user_id
 
 

@@ -42,6 +42,7 @@ VALUES: dict[str, object] = {
     "reason": "Its subscription has ended.",
     "until": "2026-12-02 12:00 UTC",
     "billing_link": f"{PUBLIC_URL}/accounts/1/billing",
+    "may": "see its figures",
     "state": "off",
     "kind": "job_late",
     "summary": "job daily is late",

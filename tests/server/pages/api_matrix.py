@@ -5,22 +5,23 @@ Bodies are JSON. A line that learns its site from a parameter or the body is ask
 
 from __future__ import annotations
 
-# anonymous, viewer, admin, owner, other account, plain staff, stale staff, staff, key, narrow key, other key.
-READER = "uyyynnnnyfn"
-VIEWER = "uyyynnnnuuu"
-ADMIN = "ufyynnnnuuu"
+# anonymous, viewer, admin, owner, other account, plain staff, stale staff, staff, key, narrow key, other key, guest,
+# guest editor.
+READER = "uyyynnnnyfnyy"
+VIEWER = "uyyynnnnuuuyy"
+ADMIN = "ufyynnnnuuufy"
 # `narrow key` has the scope sites:write, which `key` has not.
-SITES_KEY = "uuuuuuuufyy"
-OWN_SITES_KEY = "uuuuuuuufyn"
+SITES_KEY = "uuuuuuuufyyuu"
+OWN_SITES_KEY = "uuuuuuuufynuu"
 
 API_MATRIX: dict[tuple[str, str], str] = {
-    ("GET", "/api/openapi.json"): "yyyyyyyyyyy",
+    ("GET", "/api/openapi.json"): "yyyyyyyyyyyyy",
     ("POST", "/api/v2/query"): READER,
     ("GET", "/api/stats/realtime"): READER,
     ("GET", "/api/stats/drops"): READER,
     ("GET", "/api/stats/suggestions"): READER,
     ("GET", "/api/stats/export"): READER,
-    ("GET", "/api/sites"): "uyyyyyyyuuu",
+    ("GET", "/api/sites"): "uyyyyyyyuuuyy",
     ("GET", "/api/sites/<domain>/goals"): READER,
     ("POST", "/api/sites/<domain>/goals"): ADMIN,
     ("PATCH", "/api/sites/<domain>/goals/<number>"): ADMIN,
@@ -50,12 +51,19 @@ API_MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/api/v1/sites/goals"): OWN_SITES_KEY,
     ("PUT", "/api/v1/sites/goals"): OWN_SITES_KEY,
     ("DELETE", "/api/v1/sites/goals/<number>"): OWN_SITES_KEY,
+    ("GET", "/api/v1/sites/guests"): OWN_SITES_KEY,
+    ("PUT", "/api/v1/sites/guests"): OWN_SITES_KEY,
+    ("DELETE", "/api/v1/sites/guests/<email>"): OWN_SITES_KEY,
     ("GET", "/api/v1/sites/<domain>"): OWN_SITES_KEY,
     ("PUT", "/api/v1/sites/<domain>"): OWN_SITES_KEY,
     ("DELETE", "/api/v1/sites/<domain>"): OWN_SITES_KEY,
 }
 
-API_GROUPS = {"(?P<number>[0-9]{1,9})": "<number>", r"openapi\.json": "openapi.json"}
+API_GROUPS = {
+    "(?P<number>[0-9]{1,9})": "<number>",
+    "(?P<email>[^/?]{1,300})": "<email>",
+    r"openapi\.json": "openapi.json",
+}
 
 
 def api_question(method: str, line: str) -> tuple[str, bytes | None]:

@@ -41,6 +41,7 @@ from server.models import (
     Announcement,
     Funnel,
     Goal,
+    GuestRole,
     JobRun,
     LoginSession,
     MemberRole,
@@ -54,14 +55,14 @@ from server.rate_limit import limits_of
 from server.services import Services, open_services
 from server.sites import add_site
 from server.stats_api.stats import Stats
-from tests.server.accounts.people import add_member, make_owner, make_person
+from tests.server.accounts.people import add_guest, add_member, make_owner, make_person
 from tests.server.pages.api_matrix import API_GROUPS, API_MATRIX, api_question
 from tests.server.pages.site_host import Browser, CountedBatches, Host, bearer, hosted, no_event_store
 from tests.server.pages.test_login import turn_on_two_factor
 
 # The columns of MATRIX. `stale staff` showed the second factor too long ago; `plain staff` has none. Both, and `staff`,
 # belong to no account here but their own. The keys are API keys: of the account with the right scope and without, and
-# of another account.
+# of another account. Guests are people of yet other accounts, to whom shop.example alone is open.
 CALLERS = (
     "anonymous",
     "viewer",
@@ -74,20 +75,27 @@ CALLERS = (
     "key",
     "narrow key",
     "other key",
+    "guest",
+    "guest editor",
 )
 
-PUBLIC = "yyyyyyyyyyy"
-SIGNED_IN_PAGE = "lyyyyyyylll"
-SIGNED_IN_FORM = "uyyyyyyyuuu"
-STAFF_PAGE = "lnnnnfcylll"
-STAFF_FORM = "unnnnffyuuu"
-VIEWER_PAGE = "lyyynnnnlll"
-VIEWER_FORM = "uyyynnnnuuu"
-ADMIN_PAGE = "lfyynnnnlll"
-ADMIN_FORM = "ufyynnnnuuu"
-OWNER_FORM = "uffynnnnuuu"
-OWNER_PAGE = "lffynnnnlll"
-STATS_KEY = "uuuuuuuuyfn"
+PUBLIC = "yyyyyyyyyyyyy"
+SIGNED_IN_PAGE = "lyyyyyyylllyy"
+SIGNED_IN_FORM = "uyyyyyyyuuuyy"
+STAFF_PAGE = "lnnnnfcylllnn"
+STAFF_FORM = "unnnnffyuuunn"
+# Of the account, which guests do not belong to.
+VIEWER_PAGE = "lyyynnnnlllnn"
+VIEWER_FORM = "uyyynnnnuuunn"
+ADMIN_PAGE = "lfyynnnnlllnn"
+ADMIN_FORM = "ufyynnnnuuunn"
+OWNER_FORM = "uffynnnnuuunn"
+OWNER_PAGE = "lffynnnnlllnn"
+# Of the site, as far as it is open to guests.
+SITE_PAGE = "lyyynnnnlllyy"
+SETUP_PAGE = "lfyynnnnlllfy"
+SETUP_FORM = "ufyynnnnuuufy"
+STATS_KEY = "uuuuuuuuyfnuu"
 
 MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/js/footfall.js"): PUBLIC,
@@ -141,15 +149,15 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/sites"): SIGNED_IN_PAGE,
     ("GET", "/accounts/<account>/sites/new"): ADMIN_PAGE,
     ("POST", "/accounts/<account>/sites/new"): ADMIN_FORM,
-    ("GET", "/sites/<domain>"): VIEWER_PAGE,
-    ("GET", "/sites/<domain>/install"): VIEWER_PAGE,
-    ("GET", "/api/sites/<domain>/first-hit"): VIEWER_FORM,
-    ("GET", "/sites/<domain>/settings"): ADMIN_PAGE,
-    ("POST", "/sites/<domain>/settings"): ADMIN_FORM,
-    ("GET", "/sites/<domain>/settings/visibility"): ADMIN_PAGE,
-    ("POST", "/sites/<domain>/settings/visibility"): ADMIN_FORM,
-    ("GET", "/sites/<domain>/settings/counting"): ADMIN_PAGE,
-    ("POST", "/sites/<domain>/settings/counting"): ADMIN_FORM,
+    ("GET", "/sites/<domain>"): SITE_PAGE,
+    ("GET", "/sites/<domain>/install"): "lyyynnnnlllfy",
+    ("GET", "/api/sites/<domain>/first-hit"): "uyyynnnnuuufy",
+    ("GET", "/sites/<domain>/settings"): SETUP_PAGE,
+    ("POST", "/sites/<domain>/settings"): SETUP_FORM,
+    ("GET", "/sites/<domain>/settings/visibility"): SETUP_PAGE,
+    ("POST", "/sites/<domain>/settings/visibility"): SETUP_FORM,
+    ("GET", "/sites/<domain>/settings/counting"): SETUP_PAGE,
+    ("POST", "/sites/<domain>/settings/counting"): SETUP_FORM,
     ("GET", "/sites/<domain>/settings/reports"): VIEWER_PAGE,
     ("POST", "/sites/<domain>/settings/reports"): VIEWER_FORM,
     ("GET", "/sites/<domain>/settings/people"): ADMIN_PAGE,
@@ -163,17 +171,23 @@ MATRIX: dict[tuple[str, str], str] = {
     ("POST", "/api/sites/<domain>/imports"): ADMIN_FORM,
     ("POST", "/api/sites/<domain>/imports/uploads/<upload>"): ADMIN_FORM,
     ("POST", "/api/sites/<domain>/imports/uploads/<upload>/pieces"): ADMIN_FORM,
+    ("GET", "/sites/<domain>/settings/people/guests"): ADMIN_PAGE,
+    ("POST", "/sites/<domain>/settings/people/guests"): ADMIN_FORM,
+    # Members are no guests: they leave the account instead.
+    ("POST", "/sites/<domain>/settings/leave"): "unnnnnnnuuuyy",
+    ("GET", "/guests/accept"): PUBLIC,
+    ("POST", "/guests/accept"): PUBLIC,
     ("GET", "/transfers/accept"): SIGNED_IN_PAGE,
     ("POST", "/transfers/accept"): SIGNED_IN_FORM,
     ("GET", "/api/count"): STATS_KEY,
     # `other key` is of another account, which the events then belong to.
-    ("POST", "/api/events"): "uuuuuuuuffy",
+    ("POST", "/api/events"): "uuuuuuuuffyuu",
     ("GET", "/accounts/<account>/team"): VIEWER_PAGE,
     ("POST", "/accounts/<account>/team"): ADMIN_FORM,
     ("POST", "/accounts/<account>/invitations/<invitation>/revoke"): ADMIN_FORM,
     ("POST", "/accounts/<account>/members/<user>"): ADMIN_FORM,
     # The last owner may not leave.
-    ("POST", "/accounts/<account>/leave"): "uyyfnnnnuuu",
+    ("POST", "/accounts/<account>/leave"): "uyyfnnnnuuunn",
     ("POST", "/accounts/<account>/owner"): OWNER_FORM,
     ("POST", "/accounts/<account>/name"): OWNER_FORM,
     ("GET", "/accounts/<account>/keys"): ADMIN_PAGE,
@@ -187,7 +201,7 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/accounts/<account>/usage"): VIEWER_PAGE,
     ("POST", "/accounts/<account>/usage"): OWNER_FORM,
     # No keys of Stripe here: nothing takes its events.
-    ("POST", "/api/stripe/webhook"): "nnnnnnnnnnn",
+    ("POST", "/api/stripe/webhook"): "nnnnnnnnnnnnn",
     ("GET", "/admin"): STAFF_PAGE,
     ("GET", "/admin/accounts"): STAFF_PAGE,
     ("GET", "/admin/accounts/<staff number>"): STAFF_PAGE,
@@ -208,15 +222,15 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/admin/announcements/<staff number>/preview"): STAFF_PAGE,
     ("GET", "/admin/mail"): STAFF_PAGE,
     ("POST", "/admin/mail"): STAFF_FORM,
-    ("GET", "/admin/mail/<outbox>"): "lnnnnfcnlll",
+    ("GET", "/admin/mail/<outbox>"): "lnnnnfcnlllnn",
     ("GET", "/admin/jobs"): STAFF_PAGE,
-    ("POST", "/admin/jobs"): "unnnnffnuuu",
+    ("POST", "/admin/jobs"): "unnnnffnuuunn",
     ("GET", "/admin/jobs/<job>"): STAFF_PAGE,
     ("GET", "/admin/tasks"): STAFF_PAGE,
     ("POST", "/admin/tasks"): STAFF_FORM,
     ("GET", "/admin/drops"): STAFF_PAGE,
     ("GET", "/admin/quarantine"): STAFF_PAGE,
-    ("POST", "/admin/quarantine"): "unnnnffnuuu",
+    ("POST", "/admin/quarantine"): "unnnnffnuuunn",
     ("GET", "/admin/flags"): STAFF_PAGE,
     ("POST", "/admin/flags"): STAFF_FORM,
     ("GET", "/admin/log"): STAFF_PAGE,
@@ -327,6 +341,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, sqlite_to_copy: Path) -> Ite
         turn_on_two_factor(services, others[name][0])
     set_up(services, add_site(services.engine, "shop.example", account_id=1))
     invite(services, 1, owner, MemberRole.OWNER, "invited@example.com", MemberRole.VIEWER, now_ms())
+    guests = {role: add_guest(services, "shop.example", f"guest-{role}@example.com", role) for role in GuestRole}
     keys = {
         "key": add_api_key(services.engine, "right", 1, [Scope.STATS_READ]),
         "narrow key": add_api_key(services.engine, "narrow", 1, [Scope.SITES_WRITE]),
@@ -343,6 +358,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, sqlite_to_copy: Path) -> Ite
             "stale staff": sign_in(services, host, others["stale staff"][0], second_factor=True),
             "staff": sign_in(services, host, others["staff"][0], second_factor=True),
             **{name: host.browser() for name in keys},
+            "guest": sign_in(services, host, guests[GuestRole.VIEWER]),
+            "guest editor": sign_in(services, host, guests[GuestRole.EDITOR]),
         }
         with writing(services.engine) as session:
             stale = LoginSession.user_id == others["stale staff"][0]
@@ -370,6 +387,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, sqlite_to_copy: Path) -> Ite
             "table": "accounts",
             "row": "1",
             "unsubscribe": "1-" + "0" * 40,
+            "email": "guest-viewer@example.com",
         }
         headers = {name: bearer(key) for name, key in keys.items()}
         yield World(host, data_dir / "footfall.sqlite", kept, browsers, headers, ids)

@@ -16,10 +16,10 @@ from server.billing.plan_changes import Reason, change_plan
 from server.billing.plans import BASIC, FREE
 from server.clock import DAY_MS, now_ms, time_text
 from server.config import PlanLimits, Settings
-from server.models import MemberRole, Membership, Site, UsagePeriod
+from server.models import GuestRole, MemberRole, Membership, Site, UsagePeriod
 from server.services import Services, open_services
 from server.sites import add_site
-from tests.server.accounts.people import PASSWORD, add_member, make_owner, make_person
+from tests.server.accounts.people import PASSWORD, add_guest, add_member, make_owner, make_person
 from tests.server.billing.shop import billing_settings
 from tests.server.pages.site_host import Browser, Host, hosted
 from tests.server.pages.test_authorization import sign_in
@@ -113,6 +113,16 @@ def test_it_ends_with_a_greater_plan_fewer_events_and_the_period(shop_host: Host
     with writing(services.engine) as session:
         change_plan(session, services, 1, BASIC, Reason.STAFF, now_ms())
     assert notice(olga) == ""
+
+
+def test_guests_of_a_site_are_told_nothing_of_the_plan(shop_host: Host) -> None:
+    for role in GuestRole:
+        add_guest(shop_host.services, "shop.example", f"{role}@example.org", role)
+    use_up(shop_host.services, grace_days=-1)
+    for role in GuestRole:
+        guest = signed_in(shop_host, f"{role}@example.org")
+        assert [notice(guest), notice(guest, "/sites")] == ["", ""]
+    assert notice(guest, f"{SITE}/settings") == ""
 
 
 def test_a_grace_that_outlasts_the_period_drops_nothing_and_says_nothing(shop_host: Host) -> None:

@@ -22,10 +22,10 @@ from server.accounts.share_links import add_share_link
 from server.app_database import writing
 from server.clickhouse_url import ClickHouseAddress
 from server.migrate import SchemaForm, migrate
-from server.models import Annotation, Funnel, Goal, Segment
+from server.models import Annotation, Funnel, Goal, GuestRole, Segment
 from server.services import Services
 from server.sites import add_site, find_site
-from tests.server.accounts.people import make_person
+from tests.server.accounts.people import add_guest, make_person
 from tests.server.pages.site_host import Host, bearer, hosted
 from tests.server.pages.test_authorization import sign_in
 from tests.server.stats_api.dummy_site import DOMAIN, NOW_MS, dummy_visitors
@@ -68,16 +68,23 @@ class World:
         self.secret_site_id = secret.site_id
         owner = sign_in(services, crowded, 1)
         stranger = sign_in(services, crowded, self._user(services))
+        # Guests of one site each: people of yet other accounts.
+        guests = {
+            domain: sign_in(services, crowded, add_guest(services, domain, f"guest@{domain}", GuestRole.VIEWER))
+            for domain in (DOMAIN, SECRET)
+        }
         self.readers: dict[str, list[dict[str, str]]] = {
             DOMAIN: [
                 bearer(add_api_key(services.engine, "ours", 1)),
                 {"X-Footfall-Share": slugs[DOMAIN]},
                 {"Cookie": f"footfall_session={owner.cookies['footfall_session']}"},
+                {"Cookie": f"footfall_session={guests[DOMAIN].cookies['footfall_session']}"},
             ],
             SECRET: [
                 bearer(add_api_key(services.engine, "theirs", self.strangers)),
                 {"X-Footfall-Share": slugs[SECRET]},
                 {"Cookie": f"footfall_session={stranger.cookies['footfall_session']}"},
+                {"Cookie": f"footfall_session={guests[SECRET].cookies['footfall_session']}"},
             ],
         }
 
@@ -175,7 +182,7 @@ def question(door: str, site: str, document: dict[str, Any]) -> tuple[str, str, 
 def test_a_site_is_as_if_it_were_alone(world: World) -> None:
     answered: dict[int, int] = {}
 
-    @given(st.sampled_from(DOORS), documents, st.integers(0, 2), st.booleans())
+    @given(st.sampled_from(DOORS), documents, st.integers(0, 3), st.booleans())
     @settings(max_examples=70, deadline=None, derandomize=True)
     def check(door: str, document: dict[str, Any], reader: int, with_their_segment: bool) -> None:
         if with_their_segment:
@@ -196,7 +203,7 @@ def test_a_site_is_as_if_it_were_alone(world: World) -> None:
 
 
 def test_who_belongs_elsewhere_finds_nothing(world: World) -> None:
-    @given(st.sampled_from(DOORS), documents, st.integers(0, 2), st.sampled_from((DOMAIN, SECRET)))
+    @given(st.sampled_from(DOORS), documents, st.integers(0, 3), st.sampled_from((DOMAIN, SECRET)))
     @settings(max_examples=25, deadline=None, derandomize=True)
     def check(door: str, document: dict[str, Any], reader: int, site: str) -> None:
         other = SECRET if site == DOMAIN else DOMAIN
@@ -222,6 +229,9 @@ def test_lists_hold_what_is_ones_own(world: World) -> None:
     status, answer = ask(world.crowded, "GET", "/api/sites", world.readers[DOMAIN][2])
     domains = {site["domain"] for site in json.loads(answer)["sites"]}
     assert (status, DOMAIN in domains, SECRET in domains) == (200, True, False)
+    for domain in (DOMAIN, SECRET):
+        status, answer = ask(world.crowded, "GET", "/api/sites", world.readers[domain][3])
+        assert (status, [site["domain"] for site in json.loads(answer)["sites"]]) == (200, [domain])
     status, answer = ask(world.crowded, "GET", "/api/v1/sites?limit=1000", world.readers[SECRET][0])
     assert json.loads(answer)["sites"] == [{"domain": SECRET, "timezone": "UTC"}]
     for method, path in (
@@ -233,5 +243,8 @@ def test_lists_hold_what_is_ones_own(world: World) -> None:
         ("DELETE", f"/api/v1/sites/goals/1?site_id={DOMAIN}"),
         ("DELETE", f"/api/v1/sites/goals/1?site_id={SECRET}"),
         ("PUT", f"/api/v1/sites/shared-links?site_id={DOMAIN}"),
+        ("GET", f"/api/v1/sites/guests?site_id={DOMAIN}"),
+        ("PUT", f"/api/v1/sites/guests?site_id={DOMAIN}"),
+        ("DELETE", f"/api/v1/sites/guests/guest@{DOMAIN}?site_id={DOMAIN}"),
     ):
         assert ask(world.crowded, method, path, world.readers[SECRET][0])[0] == 404, (method, path)

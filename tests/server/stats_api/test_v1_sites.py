@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import uuid
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 
+from server.accounts.guests import accept_guest_as_user
 from server.accounts.keys import add_api_key
+from server.clock import now_ms
 from server.models import Scope
 from server.services import Services
 from server.sites import find_site
-from tests.server.accounts.people import make_person
+from tests.server.accounts.people import mails_to, make_person, token_in
 from tests.server.pages.site_host import Answer, Host, bearer
 from tests.server.stats_api.asking import Client, error_of
 
@@ -130,6 +132,29 @@ def test_goals_are_found_or_made_and_removed(program: Program) -> None:
     assert program.send("DELETE", f"{goals}/{page['id']}", {"site_id": "plain.com"}).status == 404
 
 
+def test_guests_are_invited_found_and_removed(program: Program, services: Services) -> None:
+    guests = f"{SITES}/guests"
+    listed = f"{guests}?site_id=plain.com"
+    assert program.get(listed) == {"guests": [], "meta": {"after": None, "before": None, "limit": 100}}
+    fields = {"site_id": "plain.com", "role": "viewer", "email": "Alice@example.com"}
+    alice = {"email": "alice@example.com", "role": "viewer", "accepted": False}
+    assert program.done("PUT", guests, fields) == alice
+    assert program.done("PUT", guests, {**fields, "role": "editor"}, "application/json") == alice, "found as it is"
+    (mail,) = mails_to(services, "alice@example.com")
+    assert "Agency invites you" in mail.text, "a key is no person: the account asks"
+    user_id, _ = make_person(services, "alice@example.com")
+    accept_guest_as_user(services, token_in(mail), user_id, now_ms())
+    bob = program.done("PUT", guests, {"site_id": "plain.com", "role": "editor", "email": "bob@example.com"})
+    first = program.get(f"{listed}&limit=1")
+    assert first["guests"] == [{**alice, "accepted": True}]
+    second = program.get(f"{listed}&limit=1&after={first['meta']['after']}")
+    assert (second["guests"], second["meta"]["after"]) == ([bob], None)
+    for email in ("alice@example.com", "BOB@example.com", "nobody@example.com"):
+        path = f"{guests}/{quote(email, safe='')}"
+        assert program.done("DELETE", path, {"site_id": "plain.com"}) == {"deleted": True}
+    assert program.get(listed)["guests"] == []
+
+
 @pytest.mark.parametrize(
     ("method", "path", "fields", "part"),
     [
@@ -151,6 +176,17 @@ def test_goals_are_found_or_made_and_removed(program: Program) -> None:
             "page_pattern: A path starts",
         ),
         ("DELETE", "/goals/1", {}, "The parameter site_id is needed"),
+        ("PUT", "/guests", {"site_id": "plain.com", "role": "viewer"}, "The parameter email is needed"),
+        ("PUT", "/guests", {"site_id": "plain.com", "email": "a@example.com"}, "The parameter role is needed"),
+        ("PUT", "/guests", {"site_id": "plain.com", "email": "a@example.com", "role": "owner"}, "role is viewer or"),
+        ("PUT", "/guests", {"site_id": "plain.com", "email": "a", "role": "viewer"}, "email: This is not a mail"),
+        (
+            "PUT",
+            "/guests",
+            {"site_id": "plain.com", "email": "agency@example.com", "role": "viewer"},
+            "email: This person is a member",
+        ),
+        ("DELETE", "/guests/a@example.com", {}, "The parameter site_id is needed"),
     ],
 )
 def test_what_is_refused(program: Program, method: str, path: str, fields: dict[str, str], part: str) -> None:
