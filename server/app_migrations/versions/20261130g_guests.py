@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "20261130f_guests"
-down_revision = "20261130e_retention"
+revision = "20261130g_guests"
+down_revision = "20261130f_closed_months"
 branch_labels = None
 depends_on = None
 
