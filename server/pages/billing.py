@@ -61,6 +61,8 @@ class BillingHandler(PageHandler):
         """The page; who comes back from Stripe sees what Stripe says, also before its event came."""
         if self.get_query_argument("done", "") == "subscribed":
             await self.in_thread(self._look)
+            # What the page's frame was to say of the capacity may be over by that.
+            await self.look_for_capacity()
         await self._show()
 
     @rate_limit("20/m", "100/h")

@@ -6,19 +6,30 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import select
 
-from server.app_database import writing
+from server.accounts.audit_log import Action
+from server.app_database import reading, writing
 from server.billing.plan_changes import Reason, change_plan
 from server.billing.plans import PREMIUM
 from server.clock import now_ms
 from server.config import Settings
-from server.models import MemberRole
+from server.models import AuditEntry, MemberRole
 from tests.server.accounts.people import PASSWORD, add_member, make_owner
 from tests.server.billing.shop import Shop, billing_settings, services_with_clock
 from tests.server.pages.site_host import Answer, Browser, Host, hosted
+from tests.server.pages.test_capacity_notice import use_up
 from tests.services.stripe_double import running_stripe_double
 
 PAGE = "/accounts/1/billing"
+
+ASKED_AT_STRIPE = (
+    Action.CHECKOUT_STARTED,
+    Action.PORTAL_OPENED,
+    Action.SUBSCRIPTION_SWITCHED,
+    Action.SUBSCRIPTION_CANCELLED,
+    Action.SUBSCRIPTION_KEPT,
+)
 
 
 @pytest.fixture
@@ -83,9 +94,12 @@ def test_an_owner_subscribes_and_comes_back(shop: Shop, shop_host: Host) -> None
     assert "https://checkout.stripe.com" in page.headers["content-security-policy"]
     answer = choose(browser, "subscribe", "BASIC/month")
     assert (answer.status, answer.location.startswith("https://stripe.example/checkout/cs_")) == (303, True)
+    use_up(shop.services, grace_days=-1)
+    assert "is used up" in browser.get(PAGE).text
     shop.double.complete_checkout(answer.location.rpartition("/")[2])
     page = browser.get(f"{PAGE}?done=subscribed")
     assert "Thank you." in page.text
+    assert "is used up" not in page.text
     assert "On trial until" in page.text
     assert re.search(r'id="current">Basic<', page.text), "before any event came"
     assert set(deliver(shop, stripe)) == {200}
@@ -107,6 +121,18 @@ def test_an_owner_switches_cancels_keeps_and_looks_at_the_bills(shop: Shop, shop
     assert "Cancelled" not in browser.get(PAGE).text
     assert choose(browser, "portal").location == "https://stripe.example/portal"
     assert "https://invoice.stripe.com/i/in_" in browser.get(PAGE).text
+    log = browser.get("/accounts/1/log").text
+    with reading(shop.services.engine) as session:
+        entries = session.execute(select(AuditEntry).order_by(AuditEntry.entry_id)).scalars().all()
+    asked = [(entry.action, entry.actor_user_id, entry.target) for entry in entries if entry.action in ASKED_AT_STRIPE]
+    assert asked == [
+        (Action.CHECKOUT_STARTED, shop.owner_id, "BASIC"),
+        (Action.SUBSCRIPTION_SWITCHED, shop.owner_id, "PREMIUM"),
+        (Action.SUBSCRIPTION_CANCELLED, shop.owner_id, ""),
+        (Action.SUBSCRIPTION_KEPT, shop.owner_id, ""),
+        (Action.PORTAL_OPENED, shop.owner_id, ""),
+    ], "what was refused is not there"
+    assert all(str(action) in log for action in ASKED_AT_STRIPE), "its owners read it"
     for change, choice in (("subscribe", ""), ("switch", "GOLD/month"), ("switch", "BASIC/day")):
         assert "Choose one of the plans." in choose(browser, change, choice).text
     assert choose(browser, "everything").status == 400
