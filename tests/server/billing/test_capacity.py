@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
 import orjson
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from server.app_database import read_version, reading, writing
 from server.billing.capacity import (
+    CACHED_S,
     GRACE_DAYS,
     CapacityState,
     Rejection,
@@ -21,13 +26,15 @@ from server.billing.period_rows import follow_periods
 from server.billing.plan_changes import Reason, change_plan, plan_of
 from server.billing.plans import BASIC
 from server.billing.usage import usage_of
+from server.cache import Cache
 from server.clock import DAY_MS, now_ms
 from server.config import Interval, PlanLimits, Settings
 from server.models import BillingProfile, Mail, Site, UsagePeriod
-from server.services import Services
+from server.services import Services, open_services
 from server.sites import add_site
 from server.snapshot import SnapshotPoller, next_turn_ms, read_source, render
 from tests.server.billing.shop import ACCOUNT_ID, Shop
+from tests.server.cache.processes import Clock
 
 
 def count(shop: Shop, events: int) -> CapacityState | None:
@@ -149,21 +156,72 @@ def test_fewer_events_than_the_plan_has_end_it(shop: Shop) -> None:
     assert (state(shop), rejected(shop)) == (CapacityState.WARNED, [])
 
 
-def test_remembered_answers_hear_of_a_plan_and_of_the_time(shop: Shop) -> None:
-    site = site_of(shop.services)
-    assert has_enough_capacity(shop.services, site, shop.now_ms())
+def begin_grace(shop: Shop) -> int:
+    """All events are counted in the real present; when the grace ends."""
     with writing(shop.services.engine) as session:
         row = follow_periods(session, ACCOUNT_ID, now_ms())
         row.counted_events = 100_000
         judge(session, shop.services, row, plan_of(session, ACCOUNT_ID), now_ms())
         row.ends_at_ms = now_ms() + 30 * DAY_MS
-        grace_ends_at_ms = row.grace_ends_at_ms
-    assert grace_ends_at_ms is not None
-    assert has_enough_capacity(shop.services, site, grace_ends_at_ms - 1)
-    assert not has_enough_capacity(shop.services, site, grace_ends_at_ms)
-    with writing(shop.services.engine) as session:
-        change_plan(session, shop.services, ACCOUNT_ID, BASIC, Reason.STAFF, now_ms())
-    assert has_enough_capacity(shop.services, site, grace_ends_at_ms)
+        assert row.grace_ends_at_ms is not None
+        return row.grace_ends_at_ms
+
+
+def test_whether_there_is_capacity_turns_with_the_time_alone(shop: Shop) -> None:
+    site = site_of(shop.services)
+    shop.services.cache.poll()
+    assert has_enough_capacity(shop.services, site, shop.now_ms())
+    ends_at_ms = begin_grace(shop)
+    assert has_enough_capacity(shop.services, site, ends_at_ms - 1)
+    assert not has_enough_capacity(shop.services, site, ends_at_ms)
+    assert has_enough_capacity(shop.services, site, now_ms() + 30 * DAY_MS)
+
+
+@contextlib.contextmanager
+def other_process(settings: Settings, clock: Clock) -> Iterator[Services]:
+    """Services of a process of its own, which has read the invalidations and reads again when the test says so."""
+    opened = open_services(settings)
+    opened.cache.close()
+    own = dataclasses.replace(opened, cache=Cache(settings, opened.engine, clock=clock))
+    own.cache.poll()
+    yield own
+    own.close()
+
+
+@pytest.mark.parametrize("has_redis", [False, True])
+def test_answers_are_remembered_for_15_minutes_and_other_processes_hear_of_a_plan(
+    shop: Shop, has_redis: bool, request: pytest.FixtureRequest
+) -> None:
+    redis_url = request.getfixturevalue("redis_url") if has_redis else ""
+    settings = shop.services.settings.model_copy(update={"redis_url": redis_url})
+    site, clock = site_of(shop.services), Clock()
+    ends_at_ms = begin_grace(shop)
+    with other_process(settings, clock) as one, other_process(settings, clock) as other:
+        asked: list[str] = []
+        for each in (one, other):
+            event.listen(each.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+
+        def capacity(services: Services) -> bool:
+            services.cache.poll()
+            asked.clear()
+            return has_enough_capacity(services, site, ends_at_ms)
+
+        assert not capacity(one)
+        assert asked
+        assert (capacity(one), asked) == (False, [])
+        clock.tick(CACHED_S - 1)
+        assert (capacity(one), asked) == (False, [])
+        clock.tick(1)
+        assert not capacity(one)
+        # Redis has a clock of its own.
+        assert bool(asked) != has_redis, "15 minutes are over"
+        assert not capacity(other)
+        assert bool(asked) != has_redis, "another process has it from Redis"
+        with writing(one.engine) as session:
+            change_plan(session, one, ACCOUNT_ID, BASIC, Reason.STAFF, now_ms())
+        asked.clear()
+        assert has_enough_capacity(one, site, ends_at_ms), "at once where it was changed"
+        assert capacity(other)
 
 
 # -- the snapshot ----------------------------------------------------------------------------------------------------
