@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -49,14 +49,14 @@ STEP_TIMEOUT_MS = 30_000
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    """A browser without windows."""
+def chromium(*arguments: str) -> Iterator[Browser]:
+    """A browser without windows; `arguments` of its own beside ours."""
     with sync_playwright() as playwright:
-        yield from _launched(playwright)
+        yield from _launched(playwright, arguments)
 
 
-def _launched(playwright: Playwright) -> Iterator[Browser]:
-    browser = playwright.chromium.launch(executable_path=str(program("chromium")), args=ARGUMENTS)
+def _launched(playwright: Playwright, arguments: Sequence[str]) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=str(program("chromium")), args=[*ARGUMENTS, *arguments])
     try:
         yield browser
     finally:
@@ -64,8 +64,8 @@ def _launched(playwright: Playwright) -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def visitor(browser: Browser, base_url: str, **options: Any) -> Iterator[Page]:
-    """A person with a browser profile of their own. Errors on a page, and requests to other hosts, fail the test."""
+def visitor(browser: Browser, base_url: str, *, hosts: Collection[str] = LOOPBACK, **options: Any) -> Iterator[Page]:
+    """A person with a browser profile of their own. Errors on a page, and requests to other `hosts`, fail the test."""
     settings: dict[str, Any] = {
         "viewport": DESKTOP,
         "base_url": base_url,
@@ -85,7 +85,7 @@ def visitor(browser: Browser, base_url: str, **options: Any) -> Iterator[Page]:
             errors.append(f"console: {message.text}")
 
     def check_host(request: Request) -> None:
-        if urlsplit(request.url).scheme in ("http", "https") and urlsplit(request.url).hostname not in LOOPBACK:
+        if urlsplit(request.url).scheme in ("http", "https") and urlsplit(request.url).hostname not in hosts:
             errors.append(f"a request left this machine: {request.url}")
 
     page.on("pageerror", lambda error: errors.append(f"page: {error}"))

@@ -46,10 +46,14 @@ class StripeDouble(StripeCourse):
     """The course behind its API.
 
     `before_answer` is called with method and path when an answer has been made and not sent yet; `failures` are
-    statuses of the next answers, None for a connection that ends without one.
+    statuses of the next answers, None for a connection that ends without one. `checkout_base` and `portal_base`: where
+    the pages for people are (`tests.services.stripe_pages`); `portal_return_url`: where the last one leads back to.
     """
 
     url: str = ""
+    checkout_base: str = "https://stripe.example"
+    portal_base: str = "https://stripe.example"
+    portal_return_url: str = ""
     requests: list[tuple[str, str]] = field(default_factory=list)
     failures: deque[int | None] = field(default_factory=deque)
     before_answer: Callable[[str, str], None] = lambda method, path: None
@@ -91,7 +95,9 @@ class StripeDouble(StripeCourse):
             case "POST", ["billing_portal", "sessions"]:
                 _known(params, "customer", "return_url")
                 self._find(self.customers, params["customer"], "customer")
-                return {"id": self.new_id("bps"), "object": "billing_portal.session", "url": self._page("portal")}
+                self.portal_return_url = params["return_url"]
+                url = f"{self.portal_base}/portal"
+                return {"id": self.new_id("bps"), "object": "billing_portal.session", "url": url}
             case "GET", ["subscriptions"]:
                 return self._list_subscriptions(params)
             case "POST", ["subscriptions", subscription_id]:
@@ -130,7 +136,8 @@ class StripeDouble(StripeCourse):
             "customer": params["customer"],
             "client_reference_id": params["client_reference_id"],
             "subscription": None,
-            "url": self._page("checkout/" + session_id),
+            "url": f"{self.checkout_base}/checkout/{session_id}",
+            "_success_url": params["success_url"],
             "_price": line["price"],
             "_trial_days": int(params["subscription_data"].get("trial_period_days", 0)),
         }
@@ -198,9 +205,6 @@ class StripeDouble(StripeCourse):
         subscription["pending_update"] = {"subscription_items": [{"price": price_document(price_id)}]}
         self.bill(subscription, PRICES[price_id][0])
         self.emit("customer.subscription.updated", subscription)
-
-    def _page(self, name: str) -> str:
-        return f"https://stripe.example/{name}"
 
     @staticmethod
     def _find(table: dict[str, Document], key: str, param: str) -> Document:
