@@ -1,1 +1,1 @@
-"""Footfall on one machine with containers. `passwords.py` and `end_to_end.py` are programs that need nothing of ours."""
+"""Footfall on one machine with containers. The programs here need nothing but Python itself."""

@@ -1,6 +1,7 @@
 """The end-to-end suite: what a visitor and an operator do, through the proxy, against an installation that runs.
 
-    python k8s/compose/end_to_end.py --url http://localhost:8080 -- docker compose --file k8s/compose/compose.yaml exec -T footfall footfall
+    cd k8s/compose
+    python3 end_to_end.py --url http://localhost:8080 -- docker compose exec -T footfall footfall
 
 What stands after `--` runs `footfall` in the installation. Python's own library is enough. Prints a line for each check
 and exits 1 at the first that fails. It adds a site of its own name and leaves it there.

@@ -1,7 +1,7 @@
 """The compose file: its parts agree with the manifests, and its suite passes, here without containers.
 
-No container engine runs on a development machine. So nginx with the compose file's own configuration, PostgreSQL, Redis and
-`footfall serve` run as processes, and `end_to_end.py` is held against them as it is against the containers elsewhere.
+No container engine runs on a development machine. So nginx with the compose file's own configuration, PostgreSQL, Redis
+and `footfall serve` run as processes, and `end_to_end.py` is held against them as elsewhere against the containers.
 """
 
 from __future__ import annotations
