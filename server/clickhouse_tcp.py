@@ -14,6 +14,7 @@ Not thread-safe: one connection per flusher thread.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import re
@@ -38,6 +39,8 @@ CLIENT_REVISION = 54_453
 """See the module's text."""
 EXCEPTION_AFTER_CUT_S = 1.0
 """When the server closes while we write, it has often sent the reason first: wait this long to read it."""
+EVERY_SHARD = "/* on every shard */"
+"""Stands in a command where `ON CLUSTER` would where there is no Keeper: the command is sent to each shard in turn."""
 MAX_PARTITIONS_PER_BLOCK = 1
 """A segment holds one partition, and only then is an INSERT atomic. The server refuses anything else."""
 
@@ -250,8 +253,14 @@ class BlockConnection:
         self._client.execute(statement, rows, settings=settings)
 
     def command(self, statement: str, **settings: Any) -> None:
-        """A statement without rows."""
+        """A statement without rows; on each shard if it says so (`EVERY_SHARD`), this one first."""
         self._client.execute(statement, settings=settings or None)
+        for other in self.address.other_shards if EVERY_SHARD in statement else ():
+            connection = BlockConnection(dataclasses.replace(other, database=self.address.database))
+            try:
+                connection.command(statement, **settings)
+            finally:
+                connection.close()
 
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""

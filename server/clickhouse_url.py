@@ -42,6 +42,8 @@ class ClickHouseAddress:
     ca_file: str | None = None
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     send_receive_timeout_s: float = SEND_RECEIVE_TIMEOUT_S
+    other_shards: tuple[ClickHouseAddress, ...] = ()
+    """Where shards are servers of their own: what is marked for every shard goes to these, too."""
 
     def __str__(self) -> str:
         hosts = ",".join(f"{host}:{port}" for host, port in self.hosts)

@@ -19,7 +19,7 @@ from pathlib import Path
 from string import Template
 from typing import Literal
 
-from server.clickhouse_tcp import BlockConnection
+from server.clickhouse_tcp import EVERY_SHARD, BlockConnection
 from server.clickhouse_url import ClickHouseAddress
 
 SCHEMA_FOLDER = Path(__file__).parent / "schema"
@@ -43,10 +43,14 @@ class MigrationChanged(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class SchemaForm:
-    """Single node when `cluster` is empty, else the cluster form on that cluster."""
+    """Single node when `cluster` is empty, else the cluster form on that cluster.
+
+    Not `replicated`: each shard is one server without a Keeper, so nothing can be said `ON CLUSTER`.
+    """
 
     cluster: str = ""
     durability: Durability = "process"
+    replicated: bool = True
 
     @property
     def events(self) -> str:
@@ -65,12 +69,14 @@ class SchemaForm:
     @property
     def on_cluster(self) -> str:
         """The clause that makes a DDL statement run on every node."""
-        return f"ON CLUSTER '{self.cluster}'" if self.cluster else ""
+        if not self.cluster:
+            return ""
+        return f"ON CLUSTER '{self.cluster}'" if self.replicated else EVERY_SHARD
 
     @property
     def engine(self) -> str:
         """The engine of every table that stores rows; replicas find each other by the server's default path."""
-        return "ReplicatedMergeTree" if self.cluster else "MergeTree"
+        return "ReplicatedMergeTree" if self.cluster and self.replicated else "MergeTree"
 
     def placeholders(self) -> dict[str, str]:
         """What the SQL files may refer to."""
@@ -86,7 +92,7 @@ class SchemaForm:
             "dedup_window": (
                 f"replicated_deduplication_window = {WINDOW_BLOCKS}, "
                 f"replicated_deduplication_window_seconds = {REPLICATED_WINDOW_S},"
-                if self.cluster
+                if self.cluster and self.replicated
                 else f"non_replicated_deduplication_window = {WINDOW_BLOCKS},"
             ),
             "retention_days": ", ".join(str(days) for _, days in sorted(RETENTION_DAYS.items())),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from server.batch import targets
@@ -38,13 +38,15 @@ class Store:
         return BlockConnection(self.addresses[0]())
 
     def migrate(self) -> list[str]:
-        """Bring the schema up to date. Returns what was applied now."""
-        return migrate(self.addresses[0](), self.form)
+        """Bring the schema up to date, where shards are servers of their own on each. Returns what was applied now."""
+        places = self.addresses if self.form.cluster and not self.form.replicated else self.addresses[:1]
+        applied = [migrate(replace(address(), other_shards=()), self.form) for address in places]
+        return sorted({name for names in applied for name in names})
 
 
 def configured_store(settings: Settings) -> Store:
     """The store that the settings name. Connects to nothing. Raises `SettingError`."""
-    form = SchemaForm(cluster=settings.cluster, durability=settings.durability.value)
+    form = SchemaForm(settings.cluster, settings.durability.value, settings.cluster_replicated)
     if not settings.clickhouse_url:
         if settings.cluster:
             raise SettingError(f"{PREFIX}CLUSTER", settings.cluster, "empty while clickhouse_url is empty")
@@ -57,6 +59,16 @@ def configured_store(settings: Settings) -> Store:
     if len(addresses) not in (1, settings.shards):
         expected = f"one shard, or as many as {PREFIX}CLICKHOUSE_URL names ({len(addresses)})"
         raise SettingError(f"{PREFIX}SHARDS", str(settings.shards), expected)
+    if len(addresses) > 1 and not settings.cluster:
+        raise SettingError(f"{PREFIX}CLUSTER", "", "the name of a cluster: several shards are read through it")
+    if settings.cluster and not settings.cluster_replicated:
+        if len(addresses) != settings.shards or any(len(address.hosts) > 1 for address in addresses):
+            expected = f"true, unless {PREFIX}CLICKHOUSE_URL names one server for each of {PREFIX}SHARDS"
+            raise SettingError(f"{PREFIX}CLUSTER_REPLICATED", "false", expected)
+        addresses = tuple(
+            replace(address, other_shards=addresses[:number] + addresses[number + 1 :])
+            for number, address in enumerate(addresses)
+        )
     return Store(tuple(partial(_given, address) for address in addresses), form)
 
 

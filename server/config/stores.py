@@ -31,6 +31,13 @@ class StoreSettings(BaseModel):
         "ClickHouse cluster: tables become Replicated and Distributed",
         "empty, or a cluster name of letters, digits, _ and -",
     )
+    cluster_replicated: bool = setting(
+        True,
+        "stores",
+        "false: each shard of the cluster is one server and none has a Keeper; its tables are not replicated, and what "
+        "concerns all shards is sent to each that clickhouse_url names",
+        "true or false",
+    )
     shards: int = setting(
         1, "stores", "ClickHouse shards that hits are spread over", "a whole number from 1 to 1024", ge=1, le=1024
     )

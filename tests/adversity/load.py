@@ -5,7 +5,8 @@ answered 202 must be stored exactly once; one that was answered 503 must not be 
 
 By default a worker keeps its connection and sends several hits in one write, so that kills land inside groups. With
 `connect_each` each hit has a connection of its own, as behind a proxy without keep-alive: what is accepted by a process
-that is about to stop, or waits in the queue of its socket, then shows.
+that is about to stop, or waits in the queue of its socket, then shows. With several `visitors` hits come, as a proxy
+says, from several addresses.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ PAUSE_S = 0.02
 class RememberingLoad:
     """Worker threads that send until `stop`."""
 
-    def __init__(self, port: int, domain: str, workers: int = 4, *, connect_each: bool = False) -> None:
+    def __init__(
+        self, port: int, domain: str, workers: int = 4, *, connect_each: bool = False, visitors: int = 0
+    ) -> None:
         self.acknowledged: set[str] = set()
         self.unanswered: set[str] = set()
         self.refused = 0
@@ -34,6 +37,7 @@ class RememberingLoad:
         self._port = port
         self._domain = domain
         self._connect_each = connect_each
+        self._visitors = visitors
         self._at_once = 1 if connect_each else PIPELINED
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -100,10 +104,12 @@ class RememberingLoad:
                 self.unexpected.append(head)
 
     def _request(self, path: str) -> bytes:
+        number = int(path.rpartition("/")[2])
+        visitor = f"X-Forwarded-For: 198.51.100.{number % self._visitors}\r\n" if self._visitors else ""
         body = f'{{"n":"pageview","u":"http://{self._domain}{path}","d":"{self._domain}"}}'.encode()
         head = (
             f"POST /api/event HTTP/1.1\r\nHost: {self._domain}\r\nUser-Agent: {USER_AGENT}\r\n"
-            f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+            f"{visitor}Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
             f"{'Connection: close' if self._connect_each else 'Connection: keep-alive'}\r\n\r\n"
         )
         return head.encode() + body

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.adversity.exactly_once import (
     wait_until_drained,
 )
 from tests.adversity.fault_proxy import Fault, FaultProxy
+from tests.adversity.kept_clickhouse import KeptClickHouse
 from tests.adversity.load import RememberingLoad, wait_for_acknowledged
 from tests.services.clickhouse import ClickHouseServer
 from tests.services.footfall import FootfallServer, running_footfall
@@ -38,45 +38,6 @@ ROUNDS = int(os.environ.get("FOOTFALL_CRASH_ROUNDS", "8"))
 SEED = int(os.environ.get("FOOTFALL_CRASH_SEED", str(time.time_ns() % 1_000_000)))
 DOMAIN = "localhost"
 SMALL_DISK_BYTES = 2 * 1024 * 1024
-
-
-class KeptClickHouse(ClickHouseServer):
-    """A server that the test may kill, started again when it ends by itself: libchdb 26.7 aborts when a connection is
-    reset inside its hello, which is what a killed client does.
-    """
-
-    def __init__(self, home: Path) -> None:
-        super().__init__(home)
-        self._turn = threading.RLock()
-        self._ending = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="clickhouse-keeper", daemon=True)
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        with self._turn:
-            super().start()
-
-    def kill(self) -> None:
-        """SIGKILL; it stays away until `start`."""
-        with self._turn:
-            super().kill()
-
-    def _keep(self) -> None:
-        while not self._ending.wait(0.1):
-            with self._turn:
-                if self.exit_status() is not None:
-                    self.stop()
-                    self.start()
-
-    def __enter__(self) -> KeptClickHouse:
-        self.start()
-        self._keeper.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ending.set()
-        self._keeper.join(30)
-        self.stop()
 
 
 @pytest.fixture

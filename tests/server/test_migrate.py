@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core_ext.native import EVENTS_COLUMNS, LEDGER_COLUMNS
-from server.clickhouse_tcp import BlockConnection, canonical_type
+from server.clickhouse_tcp import EVERY_SHARD, BlockConnection, canonical_type
 from server.clickhouse_url import ClickHouseAddress
 from server.migrate import SCHEMA_FOLDER, MigrationChanged, SchemaForm, migrate, migrations, pending
 
@@ -86,6 +86,16 @@ def test_the_cluster_form_is_replicated_and_distributed(clickhouse: ClickHouseAd
         formatted = connection.select("SELECT formatQuery(%(text)s)", {"text": text})[0][0]
         assert formatted.startswith("ALTER TABLE" if text in altered else "CREATE TABLE")
     connection.close()
+
+
+def test_shards_without_a_keeper_are_distributed_and_not_replicated() -> None:
+    form = SchemaForm(cluster="stats", replicated=False)
+    for migration in migrations():
+        for text in migration.statements(form):
+            assert EVERY_SHARD in text
+            assert "ON CLUSTER" not in text
+            assert "Replicated" not in text
+            assert "replicated_deduplication_window" not in text.replace("non_replicated_deduplication_window", "")
 
 
 def test_rows_of_a_batch_forget_its_id_after_a_week(store_address: ClickHouseAddress) -> None:
