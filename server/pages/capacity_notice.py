@@ -1,8 +1,8 @@
 """The notice that an account's plan is used up: on the pages of the account and of its sites, and on the list of sites.
 
-Shown to every member, for each of them sees figures stop; never to whoever came by a share link. It says what happened,
-until when, and what to do; only owners change a plan, so others are told whom to ask. Where the grace outlasts the
-period nothing is ever dropped, and nothing is said.
+Shown to every member, for each of them sees figures stop; never to guests of a site, who hear nothing of its account,
+nor to whoever came by a share link. It says what happened, until when, and what to do; only owners change a plan, so
+others are told whom to ask. Where the grace outlasts the period nothing is ever dropped, and nothing is said.
 """
 
 from __future__ import annotations

@@ -149,6 +149,14 @@ def test_it_is_on_the_pages_of_the_account_and_its_sites_alone(shop_host: Host) 
     assert notice(shop_host.browser(), "/") == ""
 
 
+def test_a_guest_of_a_site_hears_nothing_of_its_account(shop_host: Host) -> None:
+    add_guest(shop_host.services, "shop.example", "gina@example.com", GuestRole.VIEWER)
+    gina = signed_in(shop_host, "gina@example.com")
+    use_up(shop_host.services, grace_days=-1)
+    for path in (SITE, "/sites"):
+        assert notice(gina, path) == "", path
+
+
 def test_others_than_owners_are_told_whom_to_ask(shop_host: Host) -> None:
     services = shop_host.services
     use_up(services, grace_days=-1)
