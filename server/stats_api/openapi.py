@@ -14,6 +14,7 @@ from server.stats_api.cursors import DEFAULT_LIMIT, MOST_LIMIT
 from server.stats_api.exports import FORMATS
 from server.stats_api.live import MOST_SUGGESTIONS, MOST_TEXT_CHARS
 from server.stats_api.openapi_schemas import TEXT, WHOLE, Schema, exactly, listed, ref, schemas
+from server.stats_api.v1_sites import LONGEST_PROPERTY_BYTES
 from server.stats_api.v1_stats import INTERVALS
 from server.stats_api.v1_stats import MOST_LIMIT as V1_MOST_LIMIT
 
@@ -275,6 +276,19 @@ def _v1_paths() -> dict[str, dict[str, Operation]]:
         "/api/v1/sites/goals/{number}": {
             "delete": _operation(
                 "v1RemoveGoal", "Remove a goal", "V1Deleted", _KEYS, parameters=[_NUMBER, _in_query("site_id", TEXT)]
+            ),
+        },
+        "/api/v1/sites/custom-props": {
+            "get": _operation(
+                "v1CustomProps", "Custom properties of the last 30 days", "V1CustomProps", _KEYS, parameters=[_SITE]
+            ),
+            "put": _operation(
+                "v1CustomProp",
+                "Expect a custom property; all are kept in any case",
+                "V1Created",
+                _KEYS,
+                body=exactly("*", **site, property={**TEXT, "minLength": 1, "maxLength": LONGEST_PROPERTY_BYTES}),
+                as_form=True,
             ),
         },
         "/api/v1/sites/guests": {

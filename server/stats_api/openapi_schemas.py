@@ -191,7 +191,8 @@ def _v1_goal() -> dict[str, Schema]:
 
 
 def _v1_guest() -> dict[str, Schema]:
-    return {"email": TEXT, "role": {"enum": list(GuestRole)}, "accepted": TRUTH}
+    status: Schema = {"enum": ["invited", "accepted"]}
+    return {"email": TEXT, "role": {"enum": list(GuestRole)}, "status": status, "accepted": TRUTH}
 
 
 def _value() -> Schema:
@@ -309,6 +310,8 @@ def schemas() -> dict[str, Schema]:
         "V1SharedLink": exactly("*", name=TEXT, url=TEXT),
         "V1Goal": exactly("*", domain=TEXT, **_v1_goal()),
         "V1Goals": exactly("*", goals=listed(exactly("*", **_v1_goal())), meta=page_meta),
+        "V1CustomProps": exactly("*", custom_properties=listed(exactly("*", property=TEXT))),
+        "V1Created": exactly("*", created={"const": True}),
         "V1Guest": exactly("*", **_v1_guest()),
         "V1Guests": exactly("*", guests=listed(ref("V1Guest")), meta=page_meta),
         "V1Deleted": exactly("*", deleted={"const": True}),

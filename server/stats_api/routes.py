@@ -16,7 +16,13 @@ from server.stats_api.query import QueryHandler
 from server.stats_api.segments import SegmentHandler, SegmentsHandler
 from server.stats_api.v1_goals import GoalItemHandler, GoalListHandler
 from server.stats_api.v1_guests import GuestHandler, GuestsHandler
-from server.stats_api.v1_sites import SharedLinksHandler, SiteItemHandler, SiteListHandler, TeamsHandler
+from server.stats_api.v1_sites import (
+    CustomPropsHandler,
+    SharedLinksHandler,
+    SiteItemHandler,
+    SiteListHandler,
+    TeamsHandler,
+)
 from server.stats_api.v1_stats import AggregateHandler, BreakdownHandler, TimeseriesHandler, VisitorsNowHandler
 
 _DOMAIN = r"(?P<domain>[^?]+)"
@@ -48,6 +54,7 @@ def stats_routes(app_context: AppContext) -> list[Any]:
         (r"/api/v1/sites", SiteListHandler, given),
         (r"/api/v1/sites/teams", TeamsHandler, given),
         (r"/api/v1/sites/shared-links", SharedLinksHandler, given),
+        (r"/api/v1/sites/custom-props", CustomPropsHandler, given),
         (r"/api/v1/sites/goals", GoalListHandler, given),
         (rf"/api/v1/sites/goals/{_NUMBER}", GoalItemHandler, given),
         (r"/api/v1/sites/guests", GuestsHandler, given),

@@ -1,6 +1,7 @@
 """`/api/v1/sites/guests`: who sees one site without being a member, as Plausible's Sites API knows guests.
 
 As there, asking for a guest who is there changes nothing, not even the role, and removing one who is not is no error.
+Plausible's pages say `status` since 2025 and said `accepted` before: both are there.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from server.stats_api.v1_body import SITES_KEY, SitesApiHandler
 
 
 def _shown(line: GuestLine) -> dict[str, Any]:
-    return {"email": line.email, "role": str(line.role), "accepted": line.is_accepted}
+    status = "accepted" if line.is_accepted else "invited"
+    return {"email": line.email, "role": str(line.role), "status": status, "accepted": line.is_accepted}
 
 
 class GuestsHandler(SitesApiHandler):

@@ -25,14 +25,32 @@ from server.site_deletion import delete_site
 from server.sites import GONE_STATES, SiteError, add_site
 from server.stats_api.api_handler import ApiError
 from server.stats_api.cursors import PageAsked, page_of
+from server.stats_api.stats import Stats
 from server.stats_api.v1_body import SITES_KEY, SitesApiHandler
 
 PROPERTIES_SINCE = "30d"
 MOST_PROPERTIES = 100
+LONGEST_PROPERTY_BYTES = 300
+"""Of a name, as the ingest core takes it: `prop_key_bytes` in rust_ext/ingest/src/payload."""
 
 
 def _shown(site: Site) -> dict[str, Any]:
     return {"domain": site.domain, "timezone": site.timezone}
+
+
+async def properties_of(stats: Stats, site: Site) -> list[str]:
+    """Names of the custom properties of the last 30 days, the most used first; none while the event store is away."""
+
+    def names() -> list[str]:
+        facts = stats.engine.site_facts(site, now_ms())
+        range_ = parse_date_range(PROPERTIES_SINCE, facts)
+        found = stats.engine.suggestions(facts, range_, PROP_NAMES, limit=MOST_PROPERTIES, ticket=Ticket())
+        return [str(each["value"]) for each in found]
+
+    try:
+        return await stats.run(names)
+    except (QueryFailed, QueryRefused):
+        return []
 
 
 class SiteListHandler(SitesApiHandler):
@@ -82,7 +100,7 @@ class SiteItemHandler(SitesApiHandler):
     async def get(self, domain: str) -> None:
         """One site, with the custom properties of the last 30 days; none while the event store is away."""
         site = await self.own_site(domain)
-        self.write_json({**_shown(site), "custom_properties": await self._properties(site)})
+        self.write_json({**_shown(site), "custom_properties": await properties_of(self.app_context.stats, site)})
 
     async def put(self, domain: str) -> None:
         """Another domain, another time zone."""
@@ -108,20 +126,6 @@ class SiteItemHandler(SitesApiHandler):
         await self.carry_out(lambda: delete_site(services, site.site_id, site.domain, None))
         await self.in_thread(self.app_context.announce)
         self.write_json({"deleted": True})
-
-    async def _properties(self, site: Site) -> list[str]:
-        stats = self.app_context.stats
-
-        def names() -> list[str]:
-            facts = stats.engine.site_facts(site, now_ms())
-            range_ = parse_date_range(PROPERTIES_SINCE, facts)
-            found = stats.engine.suggestions(facts, range_, PROP_NAMES, limit=MOST_PROPERTIES, ticket=Ticket())
-            return [str(each["value"]) for each in found]
-
-        try:
-            return await stats.run(names)
-        except (QueryFailed, QueryRefused):
-            return []
 
 
 class TeamsHandler(SitesApiHandler):
@@ -159,3 +163,27 @@ class SharedLinksHandler(SitesApiHandler):
                 raise FormError("site_id", "This site is gone.")
             found = next((link for link in list_share_links(session, site.site_id) if link.name == name), None)
             return found or add_share_link(session, site, name, "", None)
+
+
+class CustomPropsHandler(SitesApiHandler):
+    """`/api/v1/sites/custom-props`
+
+    Plausible shows the properties of a list; here every property of an event is kept and shown, so asking for one
+    changes nothing, and none can be taken off a list.
+    """
+
+    access = by_method(GET=SITES_KEY, PUT=SITES_KEY)
+
+    async def get(self) -> None:
+        """Those that came lately."""
+        site = await self.own_site(self.field({}, "site_id"))
+        names = await properties_of(self.app_context.stats, site)
+        self.write_json({"custom_properties": [{"property": name} for name in names]})
+
+    async def put(self) -> None:
+        """Whether events may carry it: any name that is short enough."""
+        fields = self.fields()
+        await self.own_site(self.field(fields, "site_id"))
+        if len(self.field(fields, "property").encode()) > LONGEST_PROPERTY_BYTES:
+            raise ApiError(400, f"property: a name may have {LONGEST_PROPERTY_BYTES} bytes.")
+        self.write_json({"created": True})

@@ -48,6 +48,8 @@ API_MATRIX: dict[tuple[str, str], str] = {
     ("POST", "/api/v1/sites"): SITES_KEY,
     ("GET", "/api/v1/sites/teams"): SITES_KEY,
     ("PUT", "/api/v1/sites/shared-links"): OWN_SITES_KEY,
+    ("GET", "/api/v1/sites/custom-props"): OWN_SITES_KEY,
+    ("PUT", "/api/v1/sites/custom-props"): OWN_SITES_KEY,
     ("GET", "/api/v1/sites/goals"): OWN_SITES_KEY,
     ("PUT", "/api/v1/sites/goals"): OWN_SITES_KEY,
     ("DELETE", "/api/v1/sites/goals/<number>"): OWN_SITES_KEY,

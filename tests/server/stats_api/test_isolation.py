@@ -243,6 +243,8 @@ def test_lists_hold_what_is_ones_own(world: World) -> None:
         ("DELETE", f"/api/v1/sites/goals/1?site_id={DOMAIN}"),
         ("DELETE", f"/api/v1/sites/goals/1?site_id={SECRET}"),
         ("PUT", f"/api/v1/sites/shared-links?site_id={DOMAIN}"),
+        ("GET", f"/api/v1/sites/custom-props?site_id={DOMAIN}"),
+        ("PUT", f"/api/v1/sites/custom-props?site_id={DOMAIN}"),
         ("GET", f"/api/v1/sites/guests?site_id={DOMAIN}"),
         ("PUT", f"/api/v1/sites/guests?site_id={DOMAIN}"),
         ("DELETE", f"/api/v1/sites/guests/guest@{DOMAIN}?site_id={DOMAIN}"),

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+import server.stats_api.v1_sites
 from server.accounts.guests import accept_guest_as_user
 from server.accounts.keys import add_api_key
 from server.clock import now_ms
@@ -18,6 +19,7 @@ from server.sites import find_site
 from tests.server.accounts.people import mails_to, make_person, token_in
 from tests.server.pages.site_host import Answer, Host, bearer
 from tests.server.stats_api.asking import Client, error_of
+from tests.server.stats_api.dummy_site import NOW_MS
 
 SITES = "/api/v1/sites"
 
@@ -132,12 +134,25 @@ def test_goals_are_found_or_made_and_removed(program: Program) -> None:
     assert program.send("DELETE", f"{goals}/{page['id']}", {"site_id": "plain.com"}).status == 404
 
 
+def test_custom_properties_are_those_that_came(
+    program: Program, host: Host, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.stats_api.v1_sites, "now_ms", lambda: NOW_MS)
+    props = f"{SITES}/custom-props"
+    assert program.get(f"{props}?site_id=plain.com") == {"custom_properties": []}
+    assert program.done("PUT", props, {"site_id": "plain.com", "property": "title"}) == {"created": True}
+    first = Program(host, add_api_key(services.engine, "first", 1, [Scope.SITES_WRITE]))
+    named = [each["property"] for each in first.get(f"{props}?site_id=dummy.site")["custom_properties"]]
+    assert named == ["is_customer"]
+    assert named == first.get(f"{SITES}/dummy.site")["custom_properties"]
+
+
 def test_guests_are_invited_found_and_removed(program: Program, services: Services) -> None:
     guests = f"{SITES}/guests"
     listed = f"{guests}?site_id=plain.com"
     assert program.get(listed) == {"guests": [], "meta": {"after": None, "before": None, "limit": 100}}
     fields = {"site_id": "plain.com", "role": "viewer", "email": "Alice@example.com"}
-    alice = {"email": "alice@example.com", "role": "viewer", "accepted": False}
+    alice = {"email": "alice@example.com", "role": "viewer", "status": "invited", "accepted": False}
     assert program.done("PUT", guests, fields) == alice
     assert program.done("PUT", guests, {**fields, "role": "editor"}, "application/json") == alice, "found as it is"
     (mail,) = mails_to(services, "alice@example.com")
@@ -146,7 +161,7 @@ def test_guests_are_invited_found_and_removed(program: Program, services: Servic
     accept_guest_as_user(services, token_in(mail), user_id, now_ms())
     bob = program.done("PUT", guests, {"site_id": "plain.com", "role": "editor", "email": "bob@example.com"})
     first = program.get(f"{listed}&limit=1")
-    assert first["guests"] == [{**alice, "accepted": True}]
+    assert first["guests"] == [{**alice, "status": "accepted", "accepted": True}]
     second = program.get(f"{listed}&limit=1&after={first['meta']['after']}")
     assert (second["guests"], second["meta"]["after"]) == ([bob], None)
     for email in ("alice@example.com", "BOB@example.com", "nobody@example.com"):
@@ -176,6 +191,8 @@ def test_guests_are_invited_found_and_removed(program: Program, services: Servic
             "page_pattern: A path starts",
         ),
         ("DELETE", "/goals/1", {}, "The parameter site_id is needed"),
+        ("PUT", "/custom-props", {"site_id": "plain.com"}, "The parameter property is needed"),
+        ("PUT", "/custom-props", {"site_id": "plain.com", "property": "ä" * 151}, "a name may have 300 bytes"),
         ("PUT", "/guests", {"site_id": "plain.com", "role": "viewer"}, "The parameter email is needed"),
         ("PUT", "/guests", {"site_id": "plain.com", "email": "a@example.com"}, "The parameter role is needed"),
         ("PUT", "/guests", {"site_id": "plain.com", "email": "a@example.com", "role": "owner"}, "role is viewer or"),
