@@ -27,6 +27,7 @@ LAZY_COMMANDS = {
     "profile": ("server.cli_profile", "profile_group"),
     "users": ("server.cli_users", "users_group"),
     "backup": ("server.cli_backup", "backup_group"),
+    "move": ("server.cli_move", "move_command"),
     "demo": ("jobs.demo", "demo_command"),
     "rebuild": ("jobs.rebuild", "rebuild_command"),
     "jobs": ("jobs.commands", "jobs_group"),

@@ -56,7 +56,7 @@ def create_command(as_json: bool) -> None:
 
     settings = load_settings()
     began_s = time.monotonic()
-    with _telling(), _app_database(settings) as engine, _bar("rows") as progress:
+    with telling(), _app_database(settings) as engine, progress_bar("rows") as progress:
         made, expired = back_up(settings, engine, now_ms, progress)
     manifest = made.manifest
     said = {
@@ -96,7 +96,7 @@ def list_command(as_json: bool) -> None:
 
     settings = load_settings()
     lines: list[dict[str, Any]] = []
-    with _telling():
+    with telling():
         target, key = open_target(settings), load_key(settings)
         for backup_id in backup_ids(target):
             expires_ms = expires_at_ms(settings, id_time_ms(backup_id))
@@ -131,7 +131,7 @@ def verify_command(backup: str, quick: bool) -> None:
     from server.backups.verification import verify
 
     settings = load_settings()
-    with _telling(), _bar("bytes") as progress:
+    with telling(), progress_bar("bytes") as progress:
         target, key, manifest = _chosen(settings, backup)
         found = verify(target, key, manifest, progress, is_quick=quick)
     for problem in found.problems:
@@ -162,14 +162,14 @@ def restore_command(backup: str, replaces: bool) -> None:
 
     settings = load_settings()
     began_s = time.monotonic()
-    with _telling():
+    with telling():
         target, key, manifest = _chosen(settings, backup)
         prepare_data_folder(settings)
         if not settings.clickhouse_url and is_served(home_folder(settings.data_dir)):
             raise click.ClickException(f"something runs in {settings.data_dir}: stop `footfall serve` first")
         engine = open_app_database(settings)
         try:
-            with open_store(settings) as store, _bar("rows") as progress:
+            with open_store(settings) as store, progress_bar("rows") as progress:
                 restored = Restorer(settings, engine, store, target, key, manifest, now_ms, progress).restore(
                     replaces=replaces
                 )
@@ -218,7 +218,7 @@ def _app_database(settings: Settings) -> Iterator[Engine]:
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def telling() -> Iterator[None]:
     """What is wrong with a backup becomes one line and exit code 1; so does a store that does not answer."""
     from clickhouse_driver.errors import Error as StoreError
 
@@ -236,7 +236,7 @@ def _telling() -> Iterator[None]:
 
 
 @contextmanager
-def _bar(unit: str) -> Iterator[Progress]:
+def progress_bar(unit: str) -> Iterator[Progress]:
     """A bar on a terminal, nothing elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

@@ -88,6 +88,12 @@ def end(
         session.execute(update(Backup).where(ours).values(**values))
 
 
+def forget(engine: Engine, backup_id: str) -> None:
+    """Take a backup out that is not kept as one."""
+    with writing(engine) as session:
+        session.execute(delete(Backup).where(Backup.backup_id == backup_id))
+
+
 def is_backup_running(session: Session, now_ms: int) -> bool:
     """Whether a backup is being made at this moment."""
     running = (Backup.state == "running") & (Backup.beat_until_ms >= now_ms)

@@ -79,7 +79,7 @@ class Restorer:
     def restore(self, *, replaces: bool) -> Restored:
         """See the module. `replaces`: what is here is deleted first. Raises `BackupError` and what the stores raise."""
         self._check_release()
-        self._check_serving()
+        check_serving(self.engine, self.clock())
         notes: list[str] = []
         # A fresh server does not even have the database that connections name.
         create_database(self.store.addresses[0](), self.store.form)
@@ -115,16 +115,6 @@ class Restorer:
             raise NewerBackup(
                 f"backup {self.manifest.backup_id} was made by release {self.manifest.release}, whose tables this one "
                 "does not know: install that release or a later one"
-            )
-
-    def _check_serving(self) -> None:
-        with self.engine.connect() as connection:
-            if not inspect(connection).has_table(Watermark.__tablename__):
-                return
-            newest_ms = connection.execute(select(func.max(Watermark.updated_at_ms))).scalar()
-        if newest_ms is not None and newest_ms > self.clock() - SERVING_MS:
-            raise StillServing(
-                "this installation takes hits, or did a minute ago: stop every `footfall serve` and worker first"
             )
 
     def _goes_on(self, *, replaces: bool) -> bool:
@@ -252,6 +242,18 @@ class Restorer:
                 "FOOTFALL_SECRET_KEY to that one, or have people use recovery codes"
             ]
         return []
+
+
+def check_serving(engine: Engine, now_ms: int) -> None:
+    """Raises `StillServing` for an installation that takes hits."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table(Watermark.__tablename__):
+            return
+        newest_ms = connection.execute(select(func.max(Watermark.updated_at_ms))).scalar()
+    if newest_ms is not None and newest_ms > now_ms - SERVING_MS:
+        raise StillServing(
+            "this installation takes hits, or did a minute ago: stop every `footfall serve` and worker first"
+        )
 
 
 def _drop_everything(connection: Connection) -> None:
