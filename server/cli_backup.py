@@ -230,7 +230,7 @@ def telling() -> Iterator[None]:
         yield
     except BackupError as error:
         raise click.ClickException(str(error)) from None
-    except (StoreError, ConnectionError, EOFError) as error:
+    except (StoreError, ConnectionError, TimeoutError, EOFError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise click.ClickException(f"ClickHouse does not answer as it should: {reason}") from None
 

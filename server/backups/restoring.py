@@ -3,11 +3,11 @@
 | step | a crash after it leaves |
 |---|---|
 | look: is the backup of a release that we know, and is there nothing here? | nothing |
-| a marker in the data folder, `restore.json` | the next call with the same backup goes on, with another one it asks |
+| a mark in the app database, `MARK` | the next call with the same backup goes on, with another one it asks |
 | the tables of ClickHouse, made anew as they were then | the same |
 | each partition, checked by its number of rows | those that are whole are not sent again |
-| the app database, in one transaction: tables as they were then, rows, newest migrations | all of it or nothing |
-| the newest migrations of ClickHouse; the marker goes | an installation like any other |
+| the app database, in one transaction: its tables then, rows, newest migrations; no mark | all of it or nothing |
+| the newest migrations of ClickHouse | an installation like any other: `serve` does them as well |
 
 Until the last but one there are no sites, so nothing that is started meanwhile takes hits. What happened after the
 backup is lost: accounts and sites that were destroyed since are back, and whoever asked for that has to be asked
@@ -21,10 +21,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-import orjson
-from sqlalchemy import Engine, MetaData, func, inspect, select
+from sqlalchemy import BigInteger, Column, Engine, MetaData, String, Table, func, inspect, select
 from sqlalchemy.engine import Connection
 
 from server.app_database import MIGRATIONS_DIR, migrate_app_database, migrating, upgrade_to
@@ -41,7 +39,6 @@ from server.config import Settings
 from server.data_folder import load_secret_key
 from server.migrate import create_database, migrate, migrations
 from server.models import Account, Site, Watermark
-from server.spool import sync_folder
 from server.store import Store
 
 Progress = Callable[[int, int, str], None]
@@ -50,7 +47,10 @@ Progress = Callable[[int, int, str], None]
 SERVING_MS = MINUTE_MS
 """A process that takes hits writes its watermark every five seconds."""
 
-MARKER = "restore.json"
+MARK = Table(
+    "restore_under_way", MetaData(), Column("backup_id", String(64)), Column("began_at_ms", BigInteger, nullable=False)
+)
+"""Which backup is half restored here. No migration knows it: it goes with the tables that the backup replaces."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,9 @@ class Restorer:
             sent = self._restore_rows(rows)
             notes += self._restore_app()
             self.store.migrate()
-            self._marker.unlink()
-            sync_folder(self._marker.parent)
             return Restored(self.manifest.rows, sum(self.manifest.app.rows.values()), sent, tuple(notes))
         finally:
             connection.close()
-
-    @property
-    def _marker(self) -> Path:
-        return self.settings.data_dir / MARKER
 
     def _check_release(self) -> None:
         known = {path.stem for path in (MIGRATIONS_DIR / "versions").glob("*.py")}
@@ -119,10 +113,10 @@ class Restorer:
 
     def _goes_on(self, *, replaces: bool) -> bool:
         """Whether a restore of this backup was cut short here. Raises `RestoreCutShort` for one of another backup."""
-        try:
-            begun = str(orjson.loads(self._marker.read_bytes())["backup_id"])
-        except FileNotFoundError:
-            return False
+        with self.engine.connect() as connection:
+            if not inspect(connection).has_table(MARK.name):
+                return False
+            begun = str(connection.execute(select(MARK.c.backup_id)).scalar_one())
         if begun == self.manifest.backup_id:
             return True
         if not replaces:
@@ -161,13 +155,10 @@ class Restorer:
         ]
 
     def _mark(self) -> None:
-        temporary = self._marker.with_suffix(".tmp")
-        with open(temporary, "wb") as file:
-            file.write(orjson.dumps({"backup_id": self.manifest.backup_id, "began_at_ms": self.clock()}))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self._marker)
-        sync_folder(self._marker.parent)
+        with migrating(self.settings, self.engine) as connection:
+            MARK.drop(connection, checkfirst=True)
+            MARK.create(connection)
+            connection.execute(MARK.insert().values(backup_id=self.manifest.backup_id, began_at_ms=self.clock()))
 
     def _migrate_store(self) -> None:
         migrate(self.store.addresses[0](), self.store.form, only=self.manifest.store_migrations)

@@ -136,7 +136,7 @@ def masked(field: str, value: str) -> str:
         return value
     try:
         parts = urlsplit(value)
-        if hidden == "whole" or not parts.scheme:
+        if hidden == "whole" or not (parts.scheme or value.startswith("/")):
             return "***"
         netloc = parts.netloc
         if parts.password is not None:

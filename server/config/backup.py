@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, field_validator
@@ -11,6 +12,7 @@ from pydantic import BaseModel, field_validator
 from server.config.setting import checked_url, setting
 
 BACKUP_KEY_BYTES = 32
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 
 
 class BackupSettings(BaseModel):
@@ -20,7 +22,8 @@ class BackupSettings(BaseModel):
         "",
         "backup",
         "where backups go, a place of this installation alone; empty: none are made",
-        "empty, the absolute path of a folder, or s3://bucket/prefix",
+        "empty, the absolute path of a folder, or s3://bucket/prefix without credentials",
+        hidden="password",
     )
     backup_key: str = setting(
         "",
@@ -33,7 +36,11 @@ class BackupSettings(BaseModel):
         "", "backup", "file with the key, instead of the key itself", "empty, or the path of a file"
     )
     backup_s3_endpoint_url: str = setting(
-        "", "backup", "address of a store that speaks S3; empty: Amazon's", "empty, or an http:// or https:// URL"
+        "",
+        "backup",
+        "address of a store that speaks S3; empty: Amazon's",
+        "empty, or an http:// or https:// URL without credentials",
+        hidden="password",
     )
     backup_s3_region: str = setting(
         "", "backup", "region of the bucket; empty: as AWS's own variables and files say", "empty, or a region's name"
@@ -77,7 +84,8 @@ class BackupSettings(BaseModel):
     @classmethod
     def _target(cls, value: str) -> str:
         if value.startswith("s3://"):
-            if not urlsplit(value).netloc:
+            # A bucket is named in messages and logs: nothing secret may stand before it.
+            if not _BUCKET.fullmatch(urlsplit(value).netloc):
                 raise ValueError("no bucket")
         elif value and not value.startswith("/"):
             raise ValueError("not such a place")
@@ -85,7 +93,7 @@ class BackupSettings(BaseModel):
 
     @field_validator("backup_key")
     @classmethod
-    def _key(cls, value: str) -> str:
+    def _backup_key(cls, value: str) -> str:
         if value:
             decoded_key(value)
         return value
@@ -93,6 +101,8 @@ class BackupSettings(BaseModel):
     @field_validator("backup_s3_endpoint_url")
     @classmethod
     def _endpoint(cls, value: str) -> str:
+        if "@" in urlsplit(value).netloc:
+            raise ValueError("credentials have settings of their own")
         return checked_url(value, ("http", "https"))
 
 

@@ -83,7 +83,7 @@ class BillingSettings(BaseModel):
 
     @field_validator("stripe_secret_key")
     @classmethod
-    def _key(cls, value: str) -> str:
+    def _stripe_key(cls, value: str) -> str:
         return _matching(value, r"(sk|rk)_[A-Za-z0-9_]+")
 
     @field_validator("stripe_webhook_secret")

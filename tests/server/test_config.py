@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from server.config import SettingError, Settings, child_environment, load_settings, setting_lines, unknown_names
 
@@ -58,6 +59,13 @@ WRONG = [
     ("MONITOR_API_URL", "ftp://monitor.example"),
     ("SENTRY_DSN", "key@sentry"),
     ("SENTRY_TRACES_SAMPLE_RATE", "2"),
+    ("BACKUP_TARGET", "file:///mnt/backups"),
+    ("BACKUP_TARGET", "s3://b/prefix"),
+    ("BACKUP_KEY", "dG9vIHNob3J0"),
+    ("BACKUP_S3_ENDPOINT_URL", "s3.example:9000"),
+    ("BACKUP_KEEP_DAYS", "0"),
+    ("BACKUP_KEEP_COUNT", "0"),
+    ("BACKUP_SAFETY_HOURS", "721"),
 ]
 
 
@@ -70,7 +78,7 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     assert "\n" not in line
     assert line.startswith(f"FOOTFALL_{name}=")
     assert "expected" in line
-    if name in ("SECRET_KEY", "SLACK_WEBHOOK_URL", "SENTRY_DSN"):
+    if name in ("SECRET_KEY", "SLACK_WEBHOOK_URL", "SENTRY_DSN", "BACKUP_KEY"):
         assert line.startswith(f"FOOTFALL_{name}=*** is not allowed")
     else:
         assert value.replace("\n", "\\n") in line
@@ -109,10 +117,23 @@ def test_passwords_and_keys_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in shown
     assert "smtp://me:***@mail.example:587" in shown
     assert "hunter2" not in repr(settings), "a settings object in a traceback gives nothing away"
-    monkeypatch.setenv("FOOTFALL_REDIS_URL", "rediss-typo://:hunter2@host/0")
-    with pytest.raises(SettingError) as error:
-        load_settings()
-    assert "hunter2" not in str(error.value)
+    wrong = {
+        "BACKUP_TARGET": "s3://me:hunter2@bucket/prefix",
+        "BACKUP_S3_ENDPOINT_URL": "https://me:hunter2@s3.example",
+        "REDIS_URL": "rediss-typo://:hunter2@host/0",
+    }
+    for name, value in wrong.items():
+        with monkeypatch.context() as patch:
+            patch.setenv(f"FOOTFALL_{name}", value)
+            with pytest.raises(SettingError) as error:
+                load_settings()
+        assert "hunter2" not in str(error.value)
+
+
+def test_the_place_of_backups_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for target in ("/mnt/backups", "s3://bucket.of-us/prefix"):
+        monkeypatch.setenv("FOOTFALL_BACKUP_TARGET", target)
+        assert target in [line.value for line in setting_lines(load_settings())]
 
 
 def test_every_setting_has_a_meaning_and_what_is_allowed() -> None:
@@ -124,6 +145,13 @@ def test_every_setting_has_a_meaning_and_what_is_allowed() -> None:
 def test_a_typing_error_in_a_name_is_told() -> None:
     lines = list(unknown_names({"FOOTFALL_PROT": "1", "FOOTFALL_PORT": "1", "FOOTFALL_SERVICE_HOST": "x"}))
     assert lines == ["FOOTFALL_PROT is not a setting; did you mean FOOTFALL_PORT?"]
+
+
+def test_no_group_takes_the_place_of_a_check_of_another() -> None:
+    groups = [group for group in Settings.__bases__ if issubclass(group, BaseModel)]
+    checks = [name for group in groups for name in group.__pydantic_decorators__.field_validators]
+    assert sorted(set(checks)) == sorted(checks)
+    assert set(checks) == set(Settings.__pydantic_decorators__.field_validators)
 
 
 def test_a_child_loads_equal_settings(monkeypatch: pytest.MonkeyPatch) -> None:
