@@ -1,0 +1,1 @@
+"""What runs elsewhere after a push: workflows, release notes, proposals of newer versions."""
