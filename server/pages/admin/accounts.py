@@ -52,7 +52,7 @@ class AccountsHandler(StaffPage):
 
 
 def fate(usage: AccountUsage, *, is_enforced: bool) -> str:
-    """What becomes of the hits of an account that has used up its plan, in a few words."""
+    """What becomes of hits of an account that has used up its plan, in a few words."""
     ends_at_ms, grace_ends_at_ms = usage.period_ends_at_ms, usage.grace_ends_at_ms
     if usage.is_rejecting:
         return f"dropped until {time_text(ends_at_ms)}"
@@ -178,7 +178,8 @@ class AccountHandler(StaffPage):
         is_enforced = self.app_context.settings.are_plans_enforced
         facts = await self.read(lambda session: read_account(session, account_id, now_ms(), is_enforced))
         typed = self.form("reason")["reason"]
-        self.show(facts=facts, plans=PLANS, error=error, changing=changing, typed=typed)
+        shown = {"fate": fate, "is_enforced": is_enforced, "plans": PLANS}
+        self.show(facts=facts, error=error, changing=changing, typed=typed, **shown)
 
 
 def routes(app_context: AppContext) -> list[Any]:

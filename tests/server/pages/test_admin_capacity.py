@@ -65,6 +65,14 @@ def test_who_has_used_up_the_plan_is_listed_with_what_becomes_of_hits(panel: Pan
     assert "150%" in text
     assert f"counted until {time_text(in_grace.grace_ends_at_ms)}" in text
     assert f"dropped until {time_text(dropped.ends_at_ms)}" in text
+    for number, events, tag, hint in (
+        (others[0], "150,000 (150%)", "used up", "counted until"),
+        (others[1], "100,000 (100%)", "rejecting hits", "dropped until"),
+    ):
+        account = panel.staff.get(f"/admin/accounts/{number}").text
+        assert events in account
+        assert f'<span class="tag bad">{tag}</span> <span class="hint">{hint}' in account
+    assert "99,999 (100%) from" in panel.staff.get(f"/admin/accounts/{others[2]}").text
     assert names(panel.staff.get(f"{LIST}&q=bob").text) == ["Bob"]
     assert "No account of these has used up its plan." in panel.staff.get(f"{LIST}&q=dan").text
     assert names(panel.staff.get("/admin/accounts").text)[:4] == ["Eva", "Dan", "Cid", "Bob"]
