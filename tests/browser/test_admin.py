@@ -19,9 +19,9 @@ from server.accounts.devices import Device
 from server.accounts.sessions import start_login
 from server.app_database import writing
 from server.clickhouse_url import ClickHouseAddress
-from server.clock import now_ms
+from server.clock import DAY_MS, now_ms
 from server.config import load_settings
-from server.models import Task
+from server.models import Announcement, Task, UsagePeriod
 from server.quarantine import Quarantine
 from server.services import Services, open_services
 from server.sites import add_site
@@ -29,10 +29,16 @@ from tests.browser.chromium import PERSON, visitor
 from tests.browser.test_accounts import check_page, log_in, mail_to
 from tests.server.accounts.people import PASSWORD, make_owner, make_person
 from tests.server.pages.test_login import turn_on_two_factor
+from tests.server.segments import write_segment
 from tests.services.footfall import FootfallServer, running_footfall
 
-OWNER, ANN, BOB = "owner@example.com", "ann@example.com", "bob@example.com"
+OWNER, ANN, BOB, CID = "owner@example.com", "ann@example.com", "bob@example.com", "cid@example.com"
 SITE = "shop.example"
+
+UNREADABLE = "a" * 32
+
+# Nothing queues its mails: there is no task.
+UNDER_WAY = {"subject": "On its way", "text": "Hello.", "audience": "members", "state": "sending", "receivers": 9}
 
 # A change of the snapshot is polled every second; the rest is for a machine that has other things to do.
 REACHED_WITHIN_S = 15.0
@@ -52,21 +58,26 @@ def services(server: FootfallServer, tmp_path_factory: pytest.TempPathFactory) -
     opened = open_services(load_settings(data_dir=server.data_dir))
     make_owner(opened, OWNER)
     _, account = make_person(opened, ANN, "Ann")
-    add_site(opened.engine, SITE, "Europe/Berlin", account_id=account)
-    bob, bobs = make_person(opened, BOB, "Bob")
+    site = add_site(opened.engine, SITE, "Europe/Berlin", account_id=account)
+    leaving = [make_person(opened, address, name) for address, name in ((BOB, "Bob"), (CID, "Cid"))]
     with writing(opened.engine) as session:
-        request_deletion(session, opened, bobs, bob, "We have moved to another tool.", now_ms())
+        for user_id, account_id in leaving:
+            request_deletion(session, opened, account_id, user_id, "We have moved to another tool.", now_ms())
+        period = {"starts_at_ms": now_ms() - DAY_MS, "ends_at_ms": now_ms() + 20 * DAY_MS, "anchor": "calendar"}
+        session.add(UsagePeriod(account_id=leaving[0][1], counted_events=120_000, **period))
+        session.add(Announcement(**UNDER_WAY, created_at_ms=now_ms(), started_at_ms=now_ms()))
         for number, state in enumerate(("failed", "queued")):
             task = {"attempts": 3, "message": "OperationalError" if state == "failed" else ""}
             times = {"run_at_ms": now_ms() + 3_600_000 * number, "created_at_ms": now_ms(), "ended_at_ms": None}
             session.add(
                 Task(kind="site.reset", arguments={"site_id": 99, "asked_at_ms": 1}, state=state, **task, **times)
             )
-    segment = tmp_path_factory.mktemp("segment") / f"{'a' * 32}.seg"
+    folder, quarantine = tmp_path_factory.mktemp("segment"), Quarantine(opened.settings.quarantine_dir)
+    segment = folder / f"{UNREADABLE}.seg"
     segment.write_bytes(b"no segment")
-    Quarantine(opened.settings.quarantine_dir).keep_segment(
-        segment, reason="refused", error="code 16: no such column in the table events", records=1234
-    )
+    for path in (segment, write_segment(folder, site_ids=(site.site_id,)).path):
+        error = "code 16: no such column in the table events"
+        quarantine.keep_segment(path, reason="refused", error=error, records=1234)
     yield opened
     opened.close()
 
@@ -123,8 +134,12 @@ def seconds_until(server: FootfallServer, expected: str, began_s: float | None =
 def test_every_room_is_accessible_and_fits(staff: Page, server: FootfallServer) -> None:
     seconds_until(server, "")
     staff.goto("/admin")
-    expect(staff.get_by_role("link", name=re.compile("in quarantine"))).to_contain_text("1")
+    expect(staff.get_by_role("link", name=re.compile("in quarantine"))).to_contain_text("2")
     check_page(staff, "admin-overview")
+    staff.get_by_role("link", name=re.compile("accounts used up")).click()
+    expect(staff.get_by_role("row").filter(has_text="Bob")).to_contain_text("120% used up")
+    check_page(staff, "admin-accounts-used-up")
+    staff.goto("/admin")
     rooms = staff.get_by_role("navigation", name="Staff").get_by_role("link")
     names = rooms.all_inner_texts()
     assert len(names) == 14
@@ -193,10 +208,16 @@ def test_plan_and_flags_of_an_account(staff: Page) -> None:
     staff.get_by_role("link", name="Ann", exact=True).click()
     staff.get_by_role("button", name="Turn on here: new-charts").click()
     done(staff, "flag is kept")
+    staff.get_by_role("button", name="Turn off here: new-charts").click()
+    done(staff, "flag is kept")
     staff.get_by_label("Another plan").select_option("PREMIUM")
     staff.get_by_role("button", name="Change the plan").click()
     done(staff, "The plan is changed")
     check_page(staff, "admin-account")
+    staff.goto("/admin/flags")
+    staff.get_by_role("button", name="Forget new-charts").click()
+    done(staff, "flag is kept")
+    expect(staff.get_by_role("cell", name="new-charts")).to_have_count(0)
 
 
 def test_an_announcement_from_draft_to_everybody(staff: Page, server: FootfallServer) -> None:
@@ -219,11 +240,40 @@ def test_an_announcement_from_draft_to_everybody(staff: Page, server: FootfallSe
     check_page(staff, "admin-announcement-sent")
 
 
+def test_an_announcement_is_changed_thrown_away_and_stopped(staff: Page, server: FootfallServer) -> None:
+    staff.goto("/admin/announcements")
+    staff.get_by_label("Subject").fill("A draft")
+    staff.get_by_label("Text").fill("Hello.")
+    staff.get_by_label("To", exact=True).select_option("owners:BASIC")
+    staff.get_by_role("button", name="Keep as a draft").click()
+    staff.get_by_label("Subject").fill("Another draft")
+    staff.get_by_role("button", name="Keep the changes").click()
+    done(staff, "draft is kept")
+    expect(staff.get_by_role("heading", level=1)).to_contain_text("Another draft")
+    staff.get_by_role("button", name="Throw the draft away").click()
+    done(staff, "thrown away")
+    expect(staff.get_by_role("link", name="Another draft")).to_have_count(0)
+    staff.get_by_role("link", name="On its way").click()
+    staff.get_by_role("button", name="Stop", exact=True).click()
+    done(staff, "Nothing further is queued.")
+    expect(staff.get_by_role("button", name="Go on")).to_be_visible()
+    check_page(staff, "admin-announcement-stopped")
+    staff.goto("/admin/mail")
+    staff.get_by_label("To", exact=True).fill(CID)
+    staff.get_by_role("button", name="Send a test mail").click()
+    done(staff, "test mail is on its way")
+    mail_to(server, CID, "test")
+
+
 def test_deletions_jobs_tasks_and_quarantine(staff: Page) -> None:
     staff.goto("/admin/deletions")
-    staff.get_by_label("Reason to refuse it").fill("A bill is open.")
-    staff.get_by_role("button", name="Refuse the deletion of Bob").click()
+    staff.get_by_role("button", name="Approve the deletion of Cid").click()
+    done(staff, "Approved: the account is hidden")
+    bobs = staff.locator("section").filter(has=staff.get_by_role("heading", name="Bob"))
+    bobs.get_by_label("Reason to refuse it").fill("A bill is open.")
+    bobs.get_by_role("button", name="Refuse the deletion of Bob").click()
     done(staff, "Refused")
+    check_page(staff, "admin-deletion-approved")
     staff.goto("/admin/jobs")
     staff.get_by_role("button", name="Start now: tidy").click()
     done(staff, "a worker starts it")
@@ -242,9 +292,14 @@ def test_deletions_jobs_tasks_and_quarantine(staff: Page) -> None:
     staff.get_by_role("button", name="Try now: task").first.click()
     done(staff, "due now")
     staff.goto("/admin/quarantine")
-    staff.get_by_role("button", name="Send again").click()
+    again = staff.get_by_role("button", name="Send again")
+    staff.get_by_role("button", name=f"Send again: {UNREADABLE}").click()
     expect(staff.get_by_role("alert")).to_contain_text("Not stored, and kept as it was")
     check_page(staff, "admin-quarantine-refused")
+    expect(again).to_have_count(2)
+    staff.get_by_role("button", name=re.compile(f"Send again: (?!{UNREADABLE})")).click()
+    done(staff, "Stored, and out of the quarantine.")
+    expect(again).to_have_count(1)
     staff.goto("/admin/log?action=job.started")
     expect(staff.get_by_role("cell", name="job.started")).to_be_visible()
 
