@@ -178,8 +178,8 @@ class AccountHandler(StaffPage):
         is_enforced = self.app_context.settings.are_plans_enforced
         facts = await self.read(lambda session: read_account(session, account_id, now_ms(), is_enforced))
         typed = self.form("reason")["reason"]
-        shown = {"fate": fate, "is_enforced": is_enforced, "plans": PLANS}
-        self.show(facts=facts, error=error, changing=changing, typed=typed, **shown)
+        page: dict[str, Any] = {"facts": facts, "plans": PLANS, "fate": fate, "is_enforced": is_enforced}
+        self.show(error=error, changing=changing, typed=typed, **page)
 
 
 def routes(app_context: AppContext) -> list[Any]:
