@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from k8s.monitoring.cases import rules_test
-from k8s.monitoring.dashboards import dashboard
+from k8s.monitoring.dashboards import DASHBOARDS, dashboard
 from k8s.monitoring.rules import prometheus_rule, rule_groups
 
 FOLDER = Path(__file__).parent / "generated"
@@ -24,7 +24,7 @@ def files() -> dict[str, str]:
         "prometheus_rule.yaml": HEADER + yaml.safe_dump(prometheus_rule(), sort_keys=False, width=120),
         "rules_test.yaml": _cases(is_long=False),
         "rules_test_long.yaml": _cases(is_long=True),
-        "footfall.json": json.dumps(dashboard(), indent=2) + "\n",
+        **{f"{uid}.json": json.dumps(dashboard(uid), indent=2) + "\n" for uid in DASHBOARDS},
     }
 
 

@@ -1,9 +1,11 @@
-"""Grafana's dashboard, from a table of panels: rows of what an operator asks, in the order in which one asks it."""
+"""Grafana's dashboards, from tables of panels: rows of what an operator asks, in the order in which one asks it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+from k8s.monitoring.rules import OBJECTIVES, Objective
 
 COLUMNS = 24
 """The width of Grafana's grid."""
@@ -21,7 +23,9 @@ class Panel:
     kind: str = "timeseries"
 
 
-ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
+Rows = tuple[tuple[str, tuple[Panel, ...]], ...]
+
+ROWS: Rows = (
     (
         "Are hits taken?",
         (
@@ -130,11 +134,33 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
 )
 
 
-def dashboard() -> dict[str, Any]:
+def _objective(objective: Objective) -> tuple[str, tuple[Panel, ...]]:
+    """A row: as it is, how it was, and what is left of what may go wrong in 30 days."""
+    kept = f"clamp_max((1 - {objective.series}) / {1 - objective.target:.3g}, 10)"
+    promised = f"{objective.title}: {objective.target:.1%}"
+    return (
+        promised,
+        (
+            Panel("Of the last day", "percentunit", ((objective.series, "kept"),), objective.description, "stat"),
+            Panel("Kept, day by day", "percentunit", ((objective.series, "kept"),), objective.description),
+            Panel("Of what may go wrong, how much did", "percentunit", ((kept, "used of the day's share"),)),
+        ),
+    )
+
+
+DASHBOARDS: dict[str, tuple[str, str, Rows]] = {
+    "footfall": ("Footfall", "now-6h", ROWS),
+    "objectives": ("Footfall: objectives", "now-7d", tuple(map(_objective, OBJECTIVES))),
+}
+"""Each dashboard's file and `uid`: its title, how far it looks back, its rows."""
+
+
+def dashboard(uid: str) -> dict[str, Any]:
     """Grafana's JSON model."""
+    heading, since, rows = DASHBOARDS[uid]
     panels: list[dict[str, Any]] = []
     top = 0
-    for title, row in ROWS:
+    for title, row in rows:
         panels.append({"type": "row", "title": title, "gridPos": _place(0, top, COLUMNS, 1), "id": len(panels) + 1})
         top += 1
         per_line = 3
@@ -144,13 +170,13 @@ def dashboard() -> dict[str, Any]:
             panels.append(_panel(panel, place, len(panels) + 1))
         top += -(-len(row) // per_line) * HEIGHT
     return {
-        "uid": "footfall",
-        "title": "Footfall",
+        "uid": uid,
+        "title": heading,
         "tags": ["footfall"],
         "timezone": "utc",
         "schemaVersion": 39,
         "refresh": "1m",
-        "time": {"from": "now-6h", "to": "now"},
+        "time": {"from": since, "to": "now"},
         "templating": {
             "list": [{"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Prometheus"}]
         },

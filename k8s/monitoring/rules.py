@@ -19,6 +19,38 @@ FRESHNESS_S = 10.0
 
 
 @dataclass(frozen=True)
+class Objective:
+    """What is promised, as a share of 30 days. `series` says how it is kept, over a day."""
+
+    title: str
+    target: float
+    series: str
+    description: str
+
+
+OBJECTIVES = (
+    Objective(
+        "Hits are taken",
+        0.999,
+        "footfall:slo_accepting:ratio_rate1d",
+        "Of all hits that reach a pod, those that are answered with anything but 503.",
+    ),
+    Objective(
+        "Hits can be asked for",
+        0.99,
+        "footfall:slo_freshness:ratio_rate1d",
+        f"Of all minutes, those in which no answered hit older than {FRESHNESS_S:.0f} s waits to be stored.",
+    ),
+    Objective(
+        "Questions are answered",
+        0.95,
+        "footfall:slo_dashboards:ratio_rate1d",
+        "Of all questions to ClickHouse, those that are answered within a second.",
+    ),
+)
+
+
+@dataclass(frozen=True)
 class Recording:
     """A series that is computed once and read often. Names are level:metric:operations, as Prometheus' are."""
 
@@ -74,6 +106,21 @@ RECORDINGS = (
     Recording(
         "footfall:slo_dashboards:seconds_p95_5m",
         "histogram_quantile(0.95, sum by (le) (rate(footfall_query_seconds_bucket[5m])))",
+    ),
+    # How much of a day was as the objectives want it.
+    Recording(
+        "footfall:slo_accepting:ratio_rate1d",
+        "sum(rate(footfall_hits_total[1d])) "
+        "/ (sum(rate(footfall_hits_total[1d])) + sum(rate(footfall_core_unavailable_total[1d])))",
+    ),
+    # The share of minutes in which every hit that was older could be asked for, which is stricter than 99 % of hits.
+    Recording(
+        "footfall:slo_freshness:ratio_rate1d",
+        f"avg_over_time((footfall:slo_freshness:seconds < bool {FRESHNESS_S:.0f})[1d:1m])",
+    ),
+    Recording(
+        "footfall:slo_dashboards:ratio_rate1d",
+        'sum(rate(footfall_query_seconds_bucket{le="1.0"}[1d])) / sum(rate(footfall_query_seconds_count[1d]))',
     ),
     # When each job is late, from the job table: a due time waits until its run may start and has had its time.
     *(
