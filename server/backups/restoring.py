@@ -113,10 +113,9 @@ class Restorer:
 
     def _goes_on(self, *, replaces: bool) -> bool:
         """Whether a restore of this backup was cut short here. Raises `RestoreCutShort` for one of another backup."""
-        with self.engine.connect() as connection:
-            if not inspect(connection).has_table(MARK.name):
-                return False
-            begun = str(connection.execute(select(MARK.c.backup_id)).scalar_one())
+        begun = half_restored(self.engine)
+        if not begun:
+            return False
         if begun == self.manifest.backup_id:
             return True
         if not replaces:
@@ -245,6 +244,14 @@ def check_serving(engine: Engine, now_ms: int) -> None:
         raise StillServing(
             "this installation takes hits, or did a minute ago: stop every `footfall serve` and worker first"
         )
+
+
+def half_restored(engine: Engine) -> str:
+    """The backup of which a restore was cut short here; empty when there is none."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table(MARK.name):
+            return ""
+        return str(connection.execute(select(MARK.c.backup_id)).scalar_one())
 
 
 def _drop_everything(connection: Connection) -> None:
