@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from server.app_database import newest_migration, reading, store_watermark, writing
 from server.backups.app_rows import LEFT_OUT, kept_tables
+from server.backups.creation import BackupMaker
 from server.backups.errors import NotEmpty
 from server.backups.manifest import load_manifest
 from server.backups.verification import verify
+from server.clickhouse_tcp import BlockConnection
 from server.clock import now_ms
 from server.config import Settings, load_settings
 from server.models import Base, Goal, LoginSession, Mail, Salt, Site, Task, User
@@ -122,8 +126,13 @@ def test_only_what_changed_is_copied_again(here: Installation) -> None:
     # A mutation that touches nothing of a part changes its name only.
     here.command("ALTER TABLE events DELETE WHERE site_id = 12345 SETTINGS mutations_sync = 2")
     assert here.back_up().copied_partitions == 0
+    # One that takes rows away does not leave them in the next backup.
+    here.command("DELETE FROM events WHERE visitor_id = 5")
+    fourth = here.back_up()
+    assert fourth.copied_partitions == 2
+    assert fourth.manifest.rows < third.manifest.rows
     # What somebody lost at the target is copied again.
-    here.target.remove(third.manifest.partitions[0].object.path)
+    here.target.remove(fourth.manifest.partitions[0].object.path)
     assert here.back_up().copied_partitions == 1
 
 
@@ -141,6 +150,35 @@ def test_batches_after_the_moment_are_left_out(here: Installation) -> None:
     (mixed,) = [each for each in second.manifest.partitions if each.table == "events"]
     # It is copied again next time: this copy is not all that the partition held.
     assert (mixed.rows, mixed.fingerprint) == (100, "")
+
+
+class InterruptedConnection(BlockConnection):
+    """A batch is stored between the look at a partition and the reading of its rows."""
+
+    comes: str = ""
+
+    def select(self, query: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> list[Any]:
+        """Ask; then the batch comes."""
+        rows = super().select(query, parameters, **settings)
+        if self.comes and "batch_time > toDateTime" in query:
+            statement, self.comes = self.comes, ""
+            self.command(statement)
+        return rows
+
+
+@pytest.mark.parametrize(("batch_time", "is_copied"), [("2036-01-01", False), ("2026-09-05", True)])
+def test_a_batch_that_comes_while_a_partition_is_read(here: Installation, batch_time: str, is_copied: bool) -> None:
+    fill(here, 100)
+    connection = InterruptedConnection(here.store.addresses[0]())
+    connection.comes = (
+        "INSERT INTO events (site_id, hour, time, batch_time) VALUES "
+        f"(1, '2026-09-05 00:00:00', '2026-09-05 00:00:00', '{batch_time} 00:00:00')"
+    )
+    with closing(connection):
+        made = BackupMaker(here.settings, here.engine, connection, here.store.form, here.target, KEY, now_ms).make()
+    (events,) = [each for each in made.manifest.partitions if each.table == "events"]
+    # Either way the next backup copies it again: what its fingerprint says is not what was copied.
+    assert (events.rows, events.fingerprint) == (100 + is_copied, "")
 
 
 def test_hits_in_spools_are_waited_for(here: Installation) -> None:
