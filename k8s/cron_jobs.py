@@ -57,6 +57,8 @@ def cron_job(job: Job) -> dict[str, Any]:
         "kind": "CronJob",
         "metadata": {"name": object_name(job), "labels": {"app.kubernetes.io/component": "job"}},
         "spec": {
+            # Said although it is the default: whoever suspends one by hand, for a restore, has Flux to take that back.
+            "suspend": False,
             "schedule": job.schedule,
             "timeZone": "Etc/UTC",
             "concurrencyPolicy": "Forbid",

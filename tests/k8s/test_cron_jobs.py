@@ -11,7 +11,7 @@ from tests.k8s.built import OVERLAYS, named, of_kind, overlay
 from tests.k8s.command_lines import problem_of
 
 # Of the base, not of the job table.
-OTHERS = {"footfall-drain", "footfall-drain-volume", "footfall-postgresql-dump"}
+OTHERS = {"footfall-drain", "footfall-drain-volume", "footfall-restore", "footfall-postgresql-dump"}
 
 
 def test_the_file_is_what_the_table_says() -> None:
@@ -39,6 +39,12 @@ def test_each_job_is_a_cron_job_with_its_schedule_and_deadline(name: str) -> Non
                 job.shards,
             )
             assert container["args"][3:] == ["--shard", f"$(JOB_COMPLETION_INDEX)/{job.shards}"]
+
+
+def test_what_is_only_for_hands_never_runs_by_itself() -> None:
+    manifests = overlay("production")
+    suspended = {m["metadata"]["name"] for m in of_kind(manifests, "CronJob") if m["spec"]["suspend"]}
+    assert suspended == {"footfall-drain-volume", "footfall-restore"}
 
 
 def test_some_job_is_cut_into_pieces() -> None:

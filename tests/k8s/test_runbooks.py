@@ -106,7 +106,7 @@ def test_the_commands_of_a_page_are_real(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        assert (RUNBOOKS / target).is_file(), target
+        assert (RUNBOOKS / target).resolve().is_file(), target
 
 
 def test_the_index_names_every_alert_and_every_page() -> None:
