@@ -15,6 +15,7 @@ Invariants:
 from __future__ import annotations
 
 import fcntl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ from sqlalchemy.orm import Session
 
 from server.config import Settings
 from server.models import Base, Version, Watermark
+
+log = logging.getLogger(__name__)
 
 # PostgreSQL advisory lock taken while migrating, so that the pods of a fleet migrate one by one: "FOOT" in ASCII.
 MIGRATION_LOCK_KEY = 0x464F4F54
@@ -120,10 +123,18 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def migrate_app_database(settings: Settings, engine: Engine) -> str:
-    """Bring the tables to the newest migration and return its id. Safe from many processes at once."""
+    """Bring the tables to the newest migration and return its id. Safe from many processes at once.
+
+    While a fleet is upgraded, a process of the older version may start after a newer one has migrated: it leaves the
+    tables as they are, because a migration takes nothing away that the version before it uses.
+    """
     newest = newest_migration()
     with migrating(settings, engine) as connection:
-        if _applied_migration(connection) != newest:
+        applied = _applied_migration(connection)
+        if applied is not None and applied > newest:
+            log.warning("a newer version has migrated the app database", extra={"migration": applied})
+            return applied
+        if applied != newest:
             upgrade_to(connection, "head")
     return newest
 

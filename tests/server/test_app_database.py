@@ -106,6 +106,13 @@ def test_every_migration_can_be_taken_back_and_keeps_sites_and_keys(settings: Se
         assert max(session.execute(select(Account.account_id)).scalars()) == 8
 
 
+def test_a_database_that_a_newer_version_migrated_is_left_as_it_is(settings: Settings, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '29991231_future'")
+    assert migrate_app_database(settings, engine) == "29991231_future"
+    assert add_site(engine, "kept.example").domain == "kept.example"
+
+
 def test_a_migration_of_sites_keeps_what_refers_to_them(settings: Settings, engine: Engine) -> None:
     site = add_site(engine, "kept.example", account_id=1)
     with writing(engine) as session:

@@ -1,4 +1,5 @@
-"""A data folder of the previous release is taken over as it is: schema, sites, keys, saved snapshot, spool.
+"""A data folder of the previous release is taken over as it is: schema, sites, keys, saved snapshot, spool. And while a
+fleet is upgraded, this version works beside the next one, which has migrated already.
 
 `previous.tar.xz` was made by `make_previous.py`. Its segments are of the format that came before this release's, or of
 the same: either must be read.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import sqlite3
 import struct
 import tarfile
 import time
@@ -15,10 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from server.app_database import newest_migration
+from server.clickhouse_tcp import BlockConnection
+from server.embedded import home_folder, published_address
 from tests.reference.crc32c import crc32c
 from tests.services.footfall import FootfallServer, running_footfall
 from tests.upgrades.make_previous import SPOOLED, STORED, send
 
+FUTURE = "29991231_future"
 PREVIOUS = Path(__file__).with_name("previous.tar.xz")
 
 # Of a segment's header: rust_ext/ingest/src/segment.rs, the same in every version.
@@ -61,7 +66,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def test_a_data_folder_of_the_previous_release_is_taken_over(tmp_path: Path) -> None:
+def test_the_previous_release_s_data_is_taken_over_and_the_next_one_s_schema_used(tmp_path: Path) -> None:
     data_dir = unpack(tmp_path)
     left = {path.name for path in (data_dir / "spool").iterdir()}
     with running_footfall(data_dir, first_site_domain="localhost", worker_threads="0") as server:
@@ -75,15 +80,31 @@ def test_a_data_folder_of_the_previous_release_is_taken_over(tmp_path: Path) -> 
         assert "0 in quarantine" in audited.stdout
         checked = server.command("migrate", "--check")
         assert checked.stdout.strip() == "the schema is up to date", checked.stdout
-    assert _revision(data_dir) == newest_migration()
+        assert sql(data_dir, "SELECT version_num FROM alembic_version") == [(newest_migration(),)]
+        migrate_as_the_next_version(data_dir)
+    with running_footfall(data_dir, first_site_domain="localhost", worker_threads="0") as server:
+        send(server.port, STORED + SPOOLED + 10, 10)
+        wait_until(lambda: ask(server, "/api/count?site=localhost")["events"] == STORED + SPOOLED + 20)
+        assert "a newer version has migrated the app database" in server.log_path.read_text()
+    assert sql(data_dir, "SELECT version_num FROM alembic_version") == [(FUTURE,)]
 
 
-def _revision(data_dir: Path) -> str:
-    import sqlite3
+def migrate_as_the_next_version(data_dir: Path) -> None:
+    """What a migration may do that runs beside us: add."""
+    connection = BlockConnection(published_address(home_folder(data_dir)))
+    connection.command("ALTER TABLE events ADD COLUMN added_later UInt8")
+    connection.command("ALTER TABLE ledger ADD COLUMN added_later UInt8")
+    connection.select("INSERT INTO schema_migrations (name, checksum) SELECT %(name)s, 'x'", {"name": FUTURE})
+    connection.close()
+    sql(data_dir, "ALTER TABLE sites ADD COLUMN added_later INTEGER DEFAULT 0 NOT NULL")
+    sql(data_dir, "CREATE TABLE added_later (id INTEGER PRIMARY KEY)")
+    sql(data_dir, f"UPDATE alembic_version SET version_num = '{FUTURE}'")
 
-    connection = sqlite3.connect(data_dir / "footfall.sqlite")
+
+def sql(data_dir: Path, statement: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(data_dir / "footfall.sqlite", timeout=20)
     try:
-        ((revision,),) = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        return str(revision)
+        with connection:
+            return connection.execute(statement).fetchall()
     finally:
         connection.close()
