@@ -32,8 +32,9 @@ export function Change({ value, before, unit, better }: ChangeProps) {
   if (amount(value) === 0 && amount(before) === 0) return null;
   const was = `${numbers.exact(before, unit)} before`;
   if (change === null) {
-    const text = value === null || before === null ? "" : "new";
-    return text ? <span class="change" title={was}>{text}</span> : null;
+    // A rate has no beginning: where nobody was there before, there was none.
+    const isNew = value !== null && before !== null && (unit === "count" || unit === "money");
+    return isNew ? <span class="change" title={was}>new</span> : null;
   }
   const direction = change > 0 ? "up" : change < 0 ? "down" : null;
   const tone = direction === null || better === null ? "" : direction === better ? " good" : " bad";

@@ -96,17 +96,20 @@ function Curve({ vital, values }: { readonly vital: Vital; readonly values: read
           </g>
         </svg>
       )}
-      <table class="unseen">
-        <caption>{short} by percentile</caption>
-        <tbody>
-          {PERCENTS.map((percent, at) => (
-            <tr key={percent}>
-              <th scope="row">{percent}% of page loads</th>
-              <td>{numbers.exact(values[at] ?? null, unit)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      {/* A table takes the height of its rows whatever is said: it would make the page longer by all of them. */}
+      <div class="unseen">
+        <table>
+          <caption>{short} by percentile</caption>
+          <tbody>
+            {PERCENTS.map((percent, at) => (
+              <tr key={percent}>
+                <th scope="row">{percent}% of page loads</th>
+                <td>{numbers.exact(values[at] ?? null, unit)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
     </div>
   );
 }

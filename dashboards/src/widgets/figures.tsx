@@ -6,12 +6,16 @@ import { Menu } from "../parts/menu";
 import { Change, Figure } from "../parts/figure";
 import { Failure } from "../parts/states";
 import { Icon } from "../parts/icon";
-import { CHART_METRICS, GOAL_HEADLINES, HEADLINES, type MetricName, metricOf } from "../metrics";
+import { CHART_METRICS, GOAL_HEADLINES, HEADLINES, type MetricName, type Unit, metricOf } from "../metrics";
 import { ViewLink, useView } from "../view/navigation";
 import { type Site, useSite } from "../view/site";
+import { amount } from "../words/numbers";
 
 /** What a figure is called where a goal is among the filters. */
 const GOAL_LABELS: Partial<Record<MetricName, string>> = { visitors: "Conversions (people)", events: "Conversions" };
+
+/** Units of figures that are a mean or a share of visits. */
+const MEANS: ReadonlySet<Unit> = new Set(["percent", "ratio", "seconds"]);
 
 export function labelOf(name: MetricName, hasGoal: boolean): string {
   return (hasGoal && GOAL_LABELS[name]) || metricOf(name).label;
@@ -38,6 +42,8 @@ export function Figures() {
   const told = useQuery({ metrics: shown }, { about: shown, compares: true });
   const row = told.value?.answer.results[0];
   const asked = told.value?.about ?? shown;
+  const visitorsAt = asked.indexOf("visitors");
+  const wasNobodyThere = visitorsAt >= 0 && amount(row?.metrics[visitorsAt] ?? null) === 0;
   const isOneDay = scope.date_range !== "all" && scope.date_range[0] === scope.date_range[1];
 
   return (
@@ -48,7 +54,8 @@ export function Figures() {
         {shown.map((name) => {
           const { unit, better, about } = metricOf(name);
           const at = asked.indexOf(name);
-          const value = row?.metrics[at];
+          // The mean of nothing is no zero.
+          const value = row && wasNobodyThere && MEANS.has(unit) ? null : row?.metrics[at];
           const before = row?.comparison?.metrics[at];
           return (
             <li key={name}>

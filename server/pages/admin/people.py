@@ -8,6 +8,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from server.accounts.errors import FormError, NotThere
+from server.accounts.guests import guest_sites
 from server.accounts.names import names_of
 from server.accounts.search import find_people
 from server.accounts.stand_ins import start_stand_in
@@ -85,6 +86,7 @@ def _read(session: Session, user_id: int) -> dict[str, Any]:
     return {
         "user": user,
         "places": session.execute(places).all(),
+        "guest_of": guest_sites(session, user_id)[:ROWS],
         "logins": count,
         "seen_at_ms": seen_at_ms,
         "entries": found,

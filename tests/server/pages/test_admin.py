@@ -23,6 +23,7 @@ from server.models import (
     Account,
     Announcement,
     AuditEntry,
+    GuestRole,
     JobRun,
     JobState,
     LoginSession,
@@ -36,7 +37,7 @@ from server.quarantine import Quarantine
 from server.services import Services, open_services
 from server.sites import add_site
 from server.snapshot import read_source
-from tests.server.accounts.people import PASSWORD, finish_tasks, mails_to, make_owner, make_person
+from tests.server.accounts.people import PASSWORD, add_guest, finish_tasks, mails_to, make_owner, make_person
 from tests.server.pages.site_host import Answer, Browser, Host, hosted
 from tests.server.pages.test_authorization import sign_in
 from tests.server.pages.test_login import turn_on_two_factor
@@ -328,6 +329,18 @@ def test_sending_goes_on_after_a_stop_and_misses_nobody(panel: Panel) -> None:
     draft = panel.staff.post("/admin/announcements", given).location.partition("?")[0]
     assert panel.staff.post(draft, {"change": "delete"}).location.startswith("/admin/announcements?")
     assert panel.entry(Action.ANNOUNCEMENT_DELETED).actor_user_id == panel.staff_id
+
+
+def test_staff_see_where_somebody_is_a_guest_and_that_account_reads_who_acted(panel: Panel) -> None:
+    gina = add_guest(panel.services, "ann.example", "gina@example.org", GuestRole.VIEWER)
+    path = f"/admin/people/{gina}"
+    assert f'<a href="/admin/sites/{panel.site.site_id}">ann.example</a>' in panel.staff.get(path).text
+    assert panel.staff.post(path, {"reason": "asked for help", "code": panel.totp.now()}).location == "/sites"
+    with reading(panel.services.engine) as session:
+        started = select(AuditEntry.account_id).where(AuditEntry.action == Action.STAND_IN_STARTED)
+        told = set(session.execute(started).scalars())
+    assert panel.ann_account in told
+    assert len(told) == 2, "the account of their own, and that of the site"
 
 
 def test_staff_act_as_a_person_under_both_names(panel: Panel) -> None:
