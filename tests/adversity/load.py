@@ -3,10 +3,11 @@
 Each hit's path is its own, `/<worker>/<number>`. A hit whose answer never came may or may not be stored; one that was
 answered 202 must be stored exactly once; one that was answered 503 must not be stored at all.
 
-By default a worker keeps its connection and sends several hits in one write, so that kills land inside groups. With
-`connect_each` each hit has a connection of its own, as behind a proxy without keep-alive: what is accepted by a process
-that is about to stop, or waits in the queue of its socket, then shows. With several `visitors` hits come, as a proxy
-says, from several addresses.
+By default a worker keeps its connection and sends several hits in one write, so that kills land inside groups; with
+`at_once=1` it waits for each answer and goes elsewhere when that says `Connection: close`, as a browser does, so none
+needs to fail. With `connect_each` each hit has a connection of its own, as behind a proxy without keep-alive: what is
+accepted by a process that is about to stop, or waits in the queue of its socket, then shows. With several `visitors`
+hits come, as a proxy says, from several addresses. `name` tells the paths of several loads apart.
 """
 
 from __future__ import annotations
@@ -28,7 +29,15 @@ class RememberingLoad:
     """Worker threads that send until `stop`."""
 
     def __init__(
-        self, port: int, domain: str, workers: int = 4, *, connect_each: bool = False, visitors: int = 0
+        self,
+        port: int,
+        domain: str,
+        workers: int = 4,
+        *,
+        at_once: int = PIPELINED,
+        connect_each: bool = False,
+        visitors: int = 0,
+        name: str = "",
     ) -> None:
         self.acknowledged: set[str] = set()
         self.unanswered: set[str] = set()
@@ -38,7 +47,8 @@ class RememberingLoad:
         self._domain = domain
         self._connect_each = connect_each
         self._visitors = visitors
-        self._at_once = 1 if connect_each else PIPELINED
+        self._at_once = 1 if connect_each else at_once
+        self._name = name
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads = [
@@ -61,22 +71,26 @@ class RememberingLoad:
             try:
                 with socket.create_connection(("127.0.0.1", self._port), timeout=SOCKET_TIMEOUT_S) as connection:
                     while not self._stopping.is_set():
-                        paths = [f"/{worker}/{number + step}" for step in range(self._at_once)]
+                        paths = [f"/{self._name}{worker}/{number + step}" for step in range(self._at_once)]
                         number += self._at_once
                         waiting = list(paths)
                         connection.sendall(b"".join(self._request(path) for path in paths))
-                        self._read_answers(connection, waiting)
+                        is_last = self._read_answers(connection, waiting)
                         time.sleep(PAUSE_S)
-                        if self._connect_each:
+                        if is_last:
                             break
             except OSError:
                 time.sleep(0.01)
             with self._lock:
                 self.unanswered.update(waiting)
 
-    def _read_answers(self, connection: socket.socket, waiting: list[str]) -> None:
-        """Take the answers of all waiting hits, in order. Raises OSError when the connection ends before."""
+    def _read_answers(self, connection: socket.socket, waiting: list[str]) -> bool:
+        """Take the answers of all waiting hits, in order. Raises OSError when the connection ends before.
+
+        Returns whether the connection takes no more.
+        """
         received = b""
+        is_last = False
         while waiting:
             data = connection.recv(65_536)
             if not data:
@@ -89,10 +103,12 @@ class RememberingLoad:
                     name, _, value = line.partition(b":")
                     if name.lower() == b"content-length":
                         length = int(value)
+                    is_last = is_last or (name.lower() == b"connection" and value.strip().lower() == b"close")
                 if len(received) < end + 4 + length:
                     break
                 received = received[end + 4 + length :]
                 self._note(waiting.pop(0), head)
+        return is_last
 
     def _note(self, path: str, head: bytes) -> None:
         with self._lock:

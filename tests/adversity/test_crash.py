@@ -30,7 +30,7 @@ from tests.adversity.fault_proxy import Fault, FaultProxy
 from tests.adversity.kept_clickhouse import KeptClickHouse
 from tests.adversity.load import RememberingLoad, wait_for_acknowledged
 from tests.services.clickhouse import ClickHouseServer
-from tests.services.footfall import FootfallServer, running_footfall
+from tests.services.footfall import FootfallServer
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(7_200)]
 
@@ -159,26 +159,3 @@ def test_a_full_disk_refuses_and_recovers_without_a_restart(
     finally:
         footfall.kill()
         subprocess.run(["umount", "-l", str(spool)], check=True)
-
-
-def test_several_processes_share_the_port_and_a_rolling_restart_resets_nothing(
-    tmp_path: Path, clickhouse_of_its_own: ClickHouseServer
-) -> None:
-    clickhouse = clickhouse_of_its_own
-    url = f"clickhouse://127.0.0.1:{clickhouse.port}/{clickhouse.database}"
-    with running_footfall(
-        tmp_path / "data", clickhouse_url=url, batch_max_age_ms="100", first_site_domain=DOMAIN, processes="2"
-    ) as footfall:
-        before = {process.pid for process in footfall.collect_processes()}
-        assert len(before) == 2
-        load = RememberingLoad(footfall.port, DOMAIN)
-        wait_for_acknowledged(load, 200)
-        footfall.reload()
-        deadline_s = time.monotonic() + 60
-        while before & {process.pid for process in footfall.collect_processes()}:
-            assert time.monotonic() < deadline_s, "the old processes are still there"
-            time.sleep(0.1)
-        wait_for_acknowledged(load, 200)
-        load.stop()
-        wait_until_drained(footfall)
-        assert_exactly_once(load, stored_paths(clickhouse.address))

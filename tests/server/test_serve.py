@@ -10,10 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -194,52 +192,6 @@ def test_no_line_of_the_log_carries_an_address_a_query_or_a_key(server: Footfall
         assert json.loads(line)["level"] in ("info", "warning"), line
         assert "very-secret" not in line
         assert bearer(server)[7:] not in line
-
-
-@pytest.mark.slow
-def test_a_rolling_restart_answers_every_hit(tmp_path: Path) -> None:
-    with running_footfall(tmp_path / "data", clickhouse_url=NO_CLICKHOUSE, processes="2") as server:
-        problems: list[str] = []
-        answered: list[int] = []
-        stop = threading.Event()
-
-        def client(keep_alive: bool) -> None:
-            count = 0
-            while not stop.is_set():
-                try:
-                    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-                        reader = Reader(connection)
-                        while not stop.is_set():
-                            connection.sendall(hit(close=not keep_alive))
-                            answer = reader.answer()
-                            if answer.status != 202:
-                                problems.append(f"status {answer.status}")
-                            count += 1
-                            if answer.headers.get("connection") == "close":
-                                break
-                except (OSError, AssertionError) as error:
-                    problems.append(repr(error))
-            answered.append(count)
-
-        threads = [threading.Thread(target=client, args=(number % 2 == 0,)) for number in range(6)]
-        for thread in threads:
-            thread.start()
-        before = {process.pid for process in server.collect_processes()}
-        assert len(before) == 2
-        for _ in range(2):
-            server.reload()
-            wait_until(partial(_are_replaced, server, before), 60)
-            before = {process.pid for process in server.collect_processes()}
-        stop.set()
-        for thread in threads:
-            thread.join(30)
-        assert problems == []
-        assert sum(answered) > 100
-
-
-def _are_replaced(server: FootfallServer, before: set[int]) -> bool:
-    now = {process.pid for process in server.collect_processes()}
-    return len(now) == 2 and not now & before
 
 
 def test_a_killed_process_is_replaced_and_its_hits_are_stored(tmp_path: Path) -> None:
