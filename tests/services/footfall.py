@@ -28,6 +28,9 @@ FIRST_RUN_LINK = re.compile(r"http://\S+/first-run\?token=\S+(?=\n)")
 class FootfallServer:
     """One `serve`. It keeps its ports and its data over `kill` and `start`."""
 
+    checkout = CHECKOUT
+    """Whose code it runs."""
+
     def __init__(self, data_dir: Path, **settings: str) -> None:
         """`settings` are the names of `footfall config` in lower case, without the prefix."""
         self.data_dir = data_dir
@@ -58,7 +61,7 @@ class FootfallServer:
             self._process = subprocess.Popen(
                 [*COMMAND, "serve"],
                 env=self.environment,
-                cwd=CHECKOUT,
+                cwd=self.checkout,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -98,7 +101,7 @@ class FootfallServer:
         return subprocess.run(
             [*COMMAND, *arguments],
             env=self.environment,
-            cwd=CHECKOUT,
+            cwd=self.checkout,
             capture_output=True,
             text=True,
             timeout=timeout_s,
