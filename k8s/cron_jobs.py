@@ -102,6 +102,7 @@ def _pod(arguments: list[str]) -> dict[str, Any]:
                 },
                 "volumeMounts": [
                     {"name": "data", "mountPath": "/data"},
+                    {"name": "imports", "mountPath": "/imports"},
                     {"name": "batch", "mountPath": "/etc/footfall/batch", "readOnly": True},
                     {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # an emptyDir of the pod's own
                 ],
@@ -109,6 +110,7 @@ def _pod(arguments: list[str]) -> dict[str, Any]:
         ],
         "volumes": [
             {"name": "data", "emptyDir": {"sizeLimit": "1Gi"}},
+            {"name": "imports", "persistentVolumeClaim": {"claimName": "footfall-imports"}},
             {"name": "batch", "configMap": {"name": "footfall-batch"}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "2Gi"}},
         ],

@@ -16,6 +16,7 @@ locals {
   # The names stand in k8s/cluster and k8s/apps as well.
   pods = {
     volumes          = "kube-system:ebs-csi-controller-sa"
+    shared-files     = "kube-system:efs-csi-controller-sa"
     autoscaler       = "kube-system:cluster-autoscaler"
     dns              = "external-dns:external-dns"
     external-secrets = "footfall:footfall-external-secrets"

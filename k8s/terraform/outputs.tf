@@ -28,3 +28,8 @@ output "roles" {
   description = "For the annotations eks.amazonaws.com/role-arn of the service accounts."
   value       = { for name, role in aws_iam_role.pod : name => role.arn }
 }
+
+output "shared_files" {
+  description = "fileSystemId of the StorageClass footfall-shared."
+  value       = aws_efs_file_system.shared.id
+}

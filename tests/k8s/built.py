@@ -52,7 +52,8 @@ def built(folder: Path) -> tuple[Manifest, ...]:
     assert done.returncode == 0, done.stderr
     # kustomize warns on standard error of what will not work in its next version.
     assert "deprecated" not in done.stderr.lower(), done.stderr
-    return tuple(yaml.safe_load_all(done.stdout))
+    # The parser in C: these are thousands of lines.
+    return tuple(yaml.load_all(done.stdout, Loader=yaml.CSafeLoader))
 
 
 def overlay(name: str) -> tuple[Manifest, ...]:

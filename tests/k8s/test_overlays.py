@@ -205,8 +205,34 @@ def test_a_spool_volume_outlives_its_pod_and_the_set(manifests: tuple[Manifest, 
         assert claim["spec"]["storageClassName"] == "footfall-retain"
     collect = named(manifests, "StatefulSet", "footfall-collect")["spec"]
     assert "replicas" not in collect
-    mounts = {m["name"]: m["mountPath"] for m in collect["template"]["spec"]["containers"][0]["volumeMounts"]}
-    assert mounts["data"] == settings_of(manifests)["FOOTFALL_DATA_DIR"]
+
+
+def test_footfalls_folders_are_below_the_mounts(manifests: tuple[Manifest, ...]) -> None:
+    """A volume's own root belongs to root, and Footfall's folders are its user's alone: it has to make them itself."""
+    settings = settings_of(manifests)
+    for pod in pods(manifests):
+        for container in pod.containers:
+            if not container["image"].startswith("registry.example.com/footfall:") or "command" in container:
+                continue
+            mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+            assert settings["FOOTFALL_DATA_DIR"] == f"{mounts['data']}/footfall", pod.owner
+            if "imports" in mounts:
+                assert settings["FOOTFALL_IMPORTS_DIR"] == f"{mounts['imports']}/files", pod.owner
+
+
+def test_whoever_handles_uploads_has_the_folder_that_pods_share(manifests: tuple[Manifest, ...]) -> None:
+    volume = {"name": "imports", "persistentVolumeClaim": {"claimName": "footfall-imports"}}
+    sharing = {
+        pod.labels["app.kubernetes.io/component"] for pod in pods(manifests) if volume in pod.spec.get("volumes", [])
+    }
+    assert sharing == {"web", "worker", "job"}
+    assert named(manifests, "PersistentVolumeClaim", "footfall-imports")
+
+
+@pytest.mark.parametrize(("name", "mode"), [("production", "ReadWriteMany"), ("single", "ReadWriteOnce")])
+def test_the_shared_folder_reaches_as_far_as_its_pods(name: str, mode: str) -> None:
+    claim = named(overlay(name), "PersistentVolumeClaim", "footfall-imports")
+    assert claim["spec"]["accessModes"] == [mode]
 
 
 def test_the_spool_fits_its_volume(manifests: tuple[Manifest, ...]) -> None:
@@ -259,7 +285,7 @@ def test_settings_are_valid(manifests: tuple[Manifest, ...], monkeypatch: pytest
     for name, value in settings_of(manifests).items():
         monkeypatch.setenv(name, value)
     settings = load_settings()
-    assert str(settings.data_dir) == "/data"
+    assert str(settings.data_dir) == "/data/footfall"
     assert settings.internal_host == "0.0.0.0"
 
 

@@ -104,6 +104,13 @@ def test_everything_runs_in_three_private_zones() -> None:
     assert resource("aws_nat_gateway.out")["count"] == 3
 
 
+def test_shared_files_are_encrypted_and_in_every_zone() -> None:
+    assert resource("aws_efs_file_system.shared")["encrypted"] is True
+    assert resource("aws_efs_mount_target.shared")["count"] == 3
+    storage = named(built(K8S / "cluster" / "base"), "StorageClass", "footfall-shared")
+    assert storage["provisioner"] == "efs.csi.aws.com"
+
+
 def test_keys_renew_themselves() -> None:
     keys = of_type("aws_kms_key")
     assert len(keys) == 2
