@@ -20,7 +20,7 @@ from jobs.closing_open import condense_open_days
 from jobs.context import JobContext
 from jobs.late_rows import LOOK_BACK_MS, changed_days, late_hours, sweep_since_ms
 from server.app_database import minimum_watermark, reading, writing
-from server.backups.register import is_backup_running
+from server.backups.register import half_restored, is_backup_running
 from server.clock import HOUR_MS, MINUTE_MS
 from server.closed_days import EPOCH, closing_ms_of, mark_dirty
 from server.closed_months import MONTH_BIT, month_of
@@ -46,6 +46,9 @@ STALE_WATERMARK_MS = HOUR_MS
 def close_due(context: JobContext, store: ClosingStore, limits: ClosingLimits | None = None) -> int:
     """Close what is due; returns the number of rows of `events` that were condensed."""
     engine, now_ms = context.services.engine, context.now_ms()
+    if half_restored(engine):
+        log.warning("nothing is closed until a restore is completed")
+        return 0
     until_ms = _complete_until_ms(context, now_ms)
     if context.shard.index == 0:
         _mark_changed(context, store.connection, until_ms)

@@ -24,6 +24,7 @@ from server.accounts.deletion import (
 from server.accounts.errors import NotAllowed, NotThere
 from server.alerts import AlertKind
 from server.app_database import reading, writing
+from server.backups.register import half_restored
 from server.clock import MINUTE_MS, time_text
 from server.models import DeletionRequest, Destruction, Site
 from server.queries.closing_store import ClosingStore
@@ -43,6 +44,9 @@ class DestructionHeldUp(Exception):
 def destroy_due(context: JobContext, store: ClosingStore, pause: Callable[[float], None] = time.sleep) -> int:
     """Destroy what is due; returns how many sites and accounts were. Raises `DestructionHeldUp` in the end."""
     services = context.services
+    if half_restored(services.engine):
+        log.warning("nothing is destroyed until a restore is completed")
+        return 0
     _approve_waiting(context)
     _tell_what_is_late(context)
     means = Means(

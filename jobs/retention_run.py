@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from jobs.context import JobContext
 from server.app_database import bump_version, minimum_watermark, reading, writing
-from server.backups.register import keeps_off
+from server.backups.register import half_restored, keeps_off
 from server.billing.plans import plan_held
 from server.clock import DAY_MS, MINUTE_MS
 from server.closed_days import closed_topic
@@ -64,6 +64,9 @@ class BackupUnderWay(Exception):
 
 def apply_retention(context: JobContext, nodes: Sequence[ClosingConnection]) -> int:
     """See the module; returns how many rows were moved. `nodes`: a connection to each shard."""
+    if half_restored(context.services.engine):
+        log.warning("nothing is moved until a restore is completed")
+        return 0
     movers = [Mover(node, lambda message: context.progress(context.rows, message)) for node in nodes]
     tables = [class_tables(node) for node in nodes]
     _finish_moves(context, movers, tables)

@@ -30,7 +30,7 @@ from server.backups import register
 from server.backups.creation import SETTLE_S, BackupMaker
 from server.backups.folder_target import UPLOADS, FolderTarget
 from server.backups.key import BackupKey, new_key
-from server.backups.restoring import Restored, Restorer, check_serving, half_restored
+from server.backups.restoring import Restored, Restorer, check_serving
 from server.config import PREFIX, SettingError, Settings, load_settings
 from server.data_folder import load_secret_key
 from server.embedded import home_folder, is_served
@@ -143,7 +143,7 @@ class Mover:
         # It is no backup that anybody could look for.
         register.forget(ours, made.manifest.backup_id)
         # What an earlier call left half done is ours to replace.
-        replaces = replaces or bool(half_restored(theirs))
+        replaces = replaces or bool(register.half_restored(theirs))
         with open_store(self._there) as store:
             restorer = Restorer(self._there, theirs, store, target, key, made.manifest, self._clock, self._progress)
             return restorer.restore(replaces=replaces)

@@ -42,6 +42,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "backups" {
       prefix = "backups/"
     }
 
+    # Of what Footfall forgot to remove: each backup renews what it refers to once that is a week old, so keep_days of the
+    # settings and a week are less than this.
     expiration {
       days = 30
     }

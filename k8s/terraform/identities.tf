@@ -131,7 +131,7 @@ resource "aws_iam_role_policy" "external_secrets" {
 
 data "aws_iam_policy_document" "backups" {
   statement {
-    actions   = ["s3:ListBucket"]
+    actions   = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
     resources = [aws_s3_bucket.backups.arn]
   }
 

@@ -31,7 +31,7 @@ from server import __version__
 from server.app_database import minimum_watermark, newest_migration, reading
 from server.backups import register
 from server.backups.app_rows import dump
-from server.backups.errors import BackupError, RowsUnderWay, TargetUnavailable, UnknownBackup
+from server.backups.errors import BackupError, NotRestored, RowsUnderWay, TargetUnavailable, UnknownBackup
 from server.backups.event_rows import ATTEMPTS, FIRST_PAUSE_S, RETRIABLE, Copied, EventRows, Partition, in_order
 from server.backups.key import BackupKey
 from server.backups.manifest import (
@@ -48,9 +48,10 @@ from server.backups.manifest import (
 from server.backups.sealed_file import SALT_BYTES, SealingWriter
 from server.backups.target import BackupTarget
 from server.clickhouse_tcp import BlockConnection
+from server.clock import DAY_MS
 from server.config import Settings
 from server.migrate import SchemaForm, migrations
-from server.models import RetentionMove
+from server.models import RetentionMove, User
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,10 @@ Progress = Callable[[int, int, str], None]
 SETTLE_S = 180.0
 """Longest wait for the watermark. A machine that is gone with hits in its spool would hold up every backup."""
 SETTLE_POLL_S = 0.5
+
+RENEWED_AFTER_MS = 7 * DAY_MS
+"""Age of an object from which on a new backup that refers to it has the place take it for new. A rule of a bucket that
+removes what is old must leave that and `backup_keep_days` together."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,7 @@ class BackupMaker:
         before, note = self._newest()
         if note:
             notes.append(note)
+        self._check_restored(before)
         self._wait_for_moves()
         self._tell(0, 0, "app database")
         taken_at_ms, app = self._copy_app()
@@ -204,6 +210,23 @@ class BackupMaker:
             self.pause(SETTLE_POLL_S)
             waited_s += SETTLE_POLL_S
 
+    def _check_restored(self, before: Manifest | None) -> None:
+        """Raises `NotRestored` for an installation that waits for its restore after a disaster, or for its end."""
+        if begun := register.half_restored(self.engine):
+            raise NotRestored(
+                f"backup {begun} is half restored here: `footfall backup restore {begun}` completes that; then make one"
+            )
+        if before is None or not before.app.rows.get(User.__tablename__):
+            return
+        with reading(self.engine) as session:
+            people = session.execute(select(func.count()).select_from(User)).scalar_one()
+        if not people:
+            raise NotRestored(
+                f"nobody has an account here, and backup {before.backup_id} in {self.target.name} has accounts: "
+                "`footfall backup restore` brings it back; another installation needs a FOOTFALL_BACKUP_TARGET of its "
+                "own"
+            )
+
     def _wait_for_moves(self) -> None:
         """Wait until no rows are between two partitions. None are put there while a backup is being made."""
         switching = select(func.count()).select_from(RetentionMove).where(RetentionMove.state == "switching")
@@ -234,7 +257,10 @@ class BackupMaker:
         """Whether the copy before is still good, and still there."""
         if not earlier.fingerprint or earlier.fingerprint != partition.fingerprint:
             return False
-        return self.target.size(earlier.object.path) == earlier.object.sums.file_bytes
+        if self.target.size(earlier.object.path) != earlier.object.sums.file_bytes:
+            return False
+        self.target.renew(earlier.object.path, self.clock() - RENEWED_AFTER_MS)
+        return True
 
     def _copy_partition(
         self, rows: EventRows, partition: Partition, cut_s: int, done: int, total: int

@@ -71,6 +71,10 @@ class RowsUnderWay(BackupError):
         )
 
 
+class NotRestored(BackupError):
+    """What is here is not what was backed up before: a backup of it would be the newest, and hide those that matter."""
+
+
 class NewerBackup(BackupError):
     """A backup was made by a newer release, whose tables this one does not know."""
 

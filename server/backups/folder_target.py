@@ -98,6 +98,16 @@ class FolderTarget:
         except OSError as error:
             raise _told(error, self._root) from None
 
+    def renew(self, path: str, before_ms: int) -> None:
+        """See `BackupTarget`."""
+        try:
+            if (self._root / path).stat().st_mtime * 1000 < before_ms:
+                os.utime(self._root / path)
+        except FileNotFoundError:
+            raise MissingObject(path) from None
+        except OSError as error:
+            raise _told(error, self._root) from None
+
     def stored(self, folder: str) -> Iterator[Stored]:
         """See `BackupTarget`."""
         with _telling(self._root):

@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    delete,
+    func,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from server.app_database import reading, writing
@@ -25,6 +37,11 @@ BEAT_LIFE_MS = 10 * MINUTE_MS
 """And so long after it is taken for lost."""
 KEPT_DAYS = 400
 """Rows of backups that are gone."""
+
+MARK = Table(
+    "restore_under_way", MetaData(), Column("backup_id", String(64)), Column("began_at_ms", BigInteger, nullable=False)
+)
+"""Which backup is half restored here. No migration knows it: it goes with the tables that the backup replaces."""
 
 
 def expires_at_ms(settings: Settings, started_at_ms: int) -> int:
@@ -104,6 +121,14 @@ def keeps_off(session: Session, now_ms: int) -> bool:
     """Whether no backup is being made, nor begins before the caller's transaction ends."""
     _take_turns(session)
     return not is_backup_running(session, now_ms)
+
+
+def half_restored(engine: Engine) -> str:
+    """The backup of which a restore was cut short here; empty when there is none."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table(MARK.name):
+            return ""
+        return str(connection.execute(select(MARK.c.backup_id)).scalar_one())
 
 
 def note_what_is_there(engine: Engine, settings: Settings, there: Mapping[str, tuple[int, int]], now_ms: int) -> None:

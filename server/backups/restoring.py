@@ -3,7 +3,7 @@
 | step | a crash after it leaves |
 |---|---|
 | look: is the backup of a release that we know, and is there nothing here? | nothing |
-| a mark in the app database, `MARK` | the next call with the same backup goes on, with another one it asks |
+| a mark in the app database (`register.MARK`) | the next call with this backup goes on, with another one it asks |
 | the tables of ClickHouse, made anew as they were then | the same |
 | each partition, checked by its number of rows | those that are whole are not sent again |
 | the app database, in one transaction: its tables then, rows, newest migrations; no mark | all of it or nothing |
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Engine, MetaData, String, Table, func, inspect, select
+from sqlalchemy import Engine, MetaData, func, inspect, select
 from sqlalchemy.engine import Connection
 
 from server.app_database import MIGRATIONS_DIR, migrate_app_database, migrating, upgrade_to
@@ -32,25 +32,25 @@ from server.backups.errors import DamagedObject, NewerBackup, NotEmpty, RestoreC
 from server.backups.event_rows import EventRows, restore_partition
 from server.backups.key import BackupKey
 from server.backups.manifest import Manifest, PartitionCopy
+from server.backups.register import MARK, half_restored
 from server.backups.target import BackupTarget
 from server.backups.verification import checked_content
 from server.clock import MINUTE_MS
 from server.config import Settings
 from server.data_folder import load_secret_key
 from server.migrate import create_database, migrate, migrations
-from server.models import Account, Site, Watermark
+from server.models import Account, Site, User, Watermark
 from server.store import Store
 
 Progress = Callable[[int, int, str], None]
 """Told (rows done, rows in all, what is done now); may raise to end the work."""
 
+FIRST_SITES = 1
+"""What the first start of `serve` makes by itself; and before anybody has an account, lines of the ledger are hits that
+were turned away."""
+
 SERVING_MS = MINUTE_MS
 """A process that takes hits writes its watermark every five seconds."""
-
-MARK = Table(
-    "restore_under_way", MetaData(), Column("backup_id", String(64)), Column("began_at_ms", BigInteger, nullable=False)
-)
-"""Which backup is half restored here. No migration knows it: it goes with the tables that the backup replaces."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +127,15 @@ class Restorer:
 
     def _check_empty(self, rows: EventRows) -> None:
         with self.engine.connect() as connection:
-            sites = 0
+            sites = people = 0
             if inspect(connection).has_table(Site.__tablename__):
                 sites = int(connection.execute(select(func.count()).select_from(Site)).scalar_one())
+                people = int(connection.execute(select(func.count()).select_from(User)).scalar_one())
         stored = rows.stored_rows()
-        if sites or stored:
+        if people or sites > FIRST_SITES or stored:
             raise NotEmpty(
-                f"this installation has {sites} sites and {stored:,} rows: restore into a fresh one (a data folder and "
-                "databases that nothing was started with), or add --replace, which deletes all of that first"
+                f"this installation has {people} people, {sites} sites and {stored:,} rows: restore into a fresh one, "
+                "or add --replace, which deletes all of that first"
             )
 
     def _gone_since(self) -> list[str]:
@@ -244,14 +245,6 @@ def check_serving(engine: Engine, now_ms: int) -> None:
         raise StillServing(
             "this installation takes hits, or did a minute ago: stop every `footfall serve` and worker first"
         )
-
-
-def half_restored(engine: Engine) -> str:
-    """The backup of which a restore was cut short here; empty when there is none."""
-    with engine.connect() as connection:
-        if not inspect(connection).has_table(MARK.name):
-            return ""
-        return str(connection.execute(select(MARK.c.backup_id)).scalar_one())
 
 
 def _drop_everything(connection: Connection) -> None:

@@ -45,6 +45,9 @@ class BackupTarget(Protocol):
     def size(self, path: str) -> int | None:
         """Bytes of an object; None when it is not there."""
 
+    def renew(self, path: str, before_ms: int) -> None:
+        """Have an object of before this time be one of now: a place may remove what is old by itself."""
+
     def stored(self, folder: str) -> Iterator[Stored]:
         """The objects of `<folder>/`, by path."""
 

@@ -11,19 +11,26 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from clickhouse_driver import Client
 from sqlalchemy import select
 
-from server.app_database import reading
+from jobs.closing_run import close_due
+from jobs.destruction_run import destroy_due
+from server.app_database import reading, writing
 from server.backups.errors import RowsUnderWay
 from server.backups.manifest import Manifest
+from server.backups.register import MARK
 from server.billing.plans import BASIC
+from server.clickhouse_tcp import BlockConnection
 from server.clock import HOUR_MS, MINUTE_MS
 from server.config import Settings
+from server.migrate import SchemaForm
 from server.models import RetentionMove
+from server.queries.closing_store import ClosingStore
 from tests.jobs.closed_site import DAY, ClosedSites, without_zeros
 from tests.jobs.one_job import World
 from tests.jobs.test_retention import CLOSED, Shop
@@ -232,6 +239,21 @@ def test_no_row_changes_its_class_while_a_backup_is_being_made(moving: ShopThatM
     assert moving.classes() == moving.whole(20, 6, 1)
     assert moving.run().rows == 20 + 6 * len(CLOSED), "the next run moves them"
     assert moving.rows_in(moving.back_up()) == WHOLE
+
+
+def test_jobs_that_take_rows_away_wait_until_a_restore_is_completed(moving: ShopThatMoves) -> None:
+    """The app database that is to be replaced names other versions, classes and sites than the rows that come back."""
+    with writing(moving.engine) as session:
+        MARK.create(session.connection())
+        session.execute(MARK.insert().values(backup_id="x", began_at_ms=1))
+    assert moving.run().rows == 0
+    assert moving.classes() == moving.whole(20, 6, 1)
+    context: Any = SimpleNamespace(services=moving.services, now_ms=moving.clock)
+    store = ClosingStore(BlockConnection(moving.address), SchemaForm())
+    assert close_due(context, store) == destroy_due(context, store) == 0
+    with writing(moving.engine) as session:
+        MARK.drop(session.connection())
+    assert moving.run().rows > 0
 
 
 def test_a_backup_inside_a_move_has_every_row_once(moving: ShopThatMoves, places: Places) -> None:

@@ -25,7 +25,9 @@ from server.cli import program
 from server.clickhouse_tcp import BlockConnection
 from server.clickhouse_url import parse_clickhouse_url
 from server.clock import now_ms
-from server.config import Settings
+from server.config import Settings, load_settings
+from server.data_folder import prepare_data_folder
+from server.serve import prepare_app_database
 from server.sites import add_site
 from server.store import Store
 from tests.server.backups.conftest import Installation, contents, fill
@@ -148,7 +150,7 @@ REFUSALS: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     "empty target to restore": (("restore",), {"backup_target": "{tmp}/other"}, "there is no backup in {tmp}/other"),
     "target in the data folder": (("create",), {"backup_target": "{data}/b"}, "would be lost with what it is of"),
     "target is a file": (("create",), {"backup_target": "{data}.file/b"}, "cannot be used: Not a directory"),
-    "not empty": (("restore",), {}, "has 1 sites and"),
+    "not empty": (("restore",), {}, "has 0 people, 1 sites and"),
     "store is away": (("create",), {"clickhouse_url": "clickhouse://127.0.0.1:1/x"}, "ClickHouse does not answer"),
     "app database is away": (
         ("create",),
@@ -289,9 +291,16 @@ def test_production_is_restored_onto_empty_servers_from_a_bucket(
         assert operator.done("verify").stdout.startswith(f"OK {newest}")
 
         pod = {**fresh, "data_dir": str(tmp_path / "pod")}
+        (address,) = parse_clickhouse_url(fresh["clickhouse_url"])
+        there = replace(source, store=Store((lambda: address,), source.store.form))
+        # `serve` was started there and made its first site; hits were turned away. That is no installation to lose.
+        prepare_data_folder(load_settings(**pod))
+        prepare_app_database(load_settings(**pod))
+        there.store.migrate()
+        there.command("INSERT INTO ledger (site_id, outcome, count) VALUES (0, 'unknown_site', 3)")
         # A pod that is killed in the middle takes its data folder along: the next one goes on all the same.
         with monkeypatch.context() as patch:
-            patch.setattr("server.cli_backup._bar", killing_bar)
+            patch.setattr("server.cli_backup.progress_bar", killing_bar)
             with pytest.raises(Killed):
                 operator.call("restore", **pod)
         shutil.rmtree(tmp_path / "pod")
@@ -301,8 +310,6 @@ def test_production_is_restored_onto_empty_servers_from_a_bucket(
         restored = operator.done("restore", **pod)
         assert restored.stdout.startswith(f"restored {newest}: ")
         assert "Everybody has to log in again" in restored.stderr
-        (address,) = parse_clickhouse_url(fresh["clickhouse_url"])
-        there = replace(source, store=Store((lambda: address,), source.store.form))
         assert contents(there) == contents(source)
         again = operator.call("restore", **pod)
         assert (again.exit_code, "add --replace, which deletes all of that first" in again.stderr) == (1, True)

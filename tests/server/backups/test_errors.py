@@ -16,7 +16,7 @@ from server.backups.manifest import chosen_id, load_manifest, new_backup_id
 from server.backups.register import begin
 from server.backups.target import open_target
 from server.clock import now_ms
-from server.models import RetentionMove
+from server.models import RetentionMove, User
 from server.sites import add_site
 from tests.server.backups.conftest import KEY, OTHER_KEY, Installation, fill
 
@@ -74,6 +74,24 @@ def _another(here: Installation) -> None:
     here.back_up()
 
 
+def _not_restored(here: Installation) -> None:
+    manifest = here.back_up().manifest
+    with writing(here.engine) as session:
+        session.add(User(user_id=7, email="o@a.test", password_hash="h", created_at_ms=1))
+    here.back_up()
+
+    def end(done: int, total: int, what: str) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        here.restore(manifest, replaces=True, progress=end)
+    with pytest.raises(errors.NotRestored, match="is half restored here"):
+        here.back_up()
+    # It comes back without the person: as if a fresh installation had begun to back itself up in this place.
+    here.restore(manifest)
+    here.back_up()
+
+
 def _not_a_folder(here: Installation) -> None:
     Path(f"{here.settings.data_dir}.file").write_text("")
     open_target(_changed(here, backup_target=f"{here.settings.data_dir}.file"))
@@ -96,6 +114,7 @@ CASES: dict[type[errors.BackupError], tuple[Callable[[Installation], object], st
     errors.UnknownBackup: (lambda here: chosen_id(here.target, ""), "`footfall backup create` makes one"),
     errors.AnotherRuns: (_another, "another backup is being made"),
     errors.RowsUnderWay: (_under_way, "`footfall jobs run retention` completes that"),
+    errors.NotRestored: (_not_restored, "`footfall backup restore` brings it back"),
     errors.NewerBackup: (_newer, "install that release or a later one"),
     errors.NotEmpty: (
         lambda here: here.restore(here.back_up().manifest),

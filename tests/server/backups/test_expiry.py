@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,6 +102,17 @@ def test_a_run_that_is_cut_at_any_step_takes_nothing_from_what_is_kept(four: Ins
             break
         cuts += 1
     assert cuts > 2 * (len(MONTHS) - KEPT), "manifests and objects go one by one"
+
+
+def test_what_a_new_backup_refers_to_does_not_look_old(four: Installation) -> None:
+    """A rule of the place that removes old objects would take away what did not change for long."""
+    target = FolderTarget.of(four.settings)
+    for path in Path(four.settings.backup_target, OBJECTS).glob("*/*"):
+        os.utime(path, (1, 1))
+    manifest = four.back_up().manifest
+    old = {each.path for each in target.stored(OBJECTS) if each.modified_at_ms < now_ms() - DAY_MS}
+    assert old
+    assert old.isdisjoint(each.path for each in manifest.objects)
 
 
 def test_nothing_goes_while_a_manifest_cannot_be_read_or_a_backup_is_made(four: Installation) -> None:

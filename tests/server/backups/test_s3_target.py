@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO
@@ -142,6 +143,23 @@ def test_an_object_that_ends_early_on_the_way_is_no_shorter_object() -> None:
     )
     with stub, target.downloading("a") as read, pytest.raises(TargetUnavailable, match="does not answer"):
         read(8)
+
+
+def test_what_is_still_needed_is_renewed(client: Any, target: S3Target) -> None:
+    with target.uploading("objects/old") as put:
+        put(bytes(range(256)))
+    key = {"Bucket": "backups", "Key": "of/us/objects/old"}
+    first = client.head_object(**key)["LastModified"]
+    target.renew("objects/old", 0)
+    assert client.head_object(**key)["LastModified"] == first, "it is young"
+    time.sleep(1.1)  # times are told in seconds
+    target.renew("objects/old", 2**53)
+    assert client.head_object(**key)["LastModified"] > first
+    with target.downloading("objects/old") as read:
+        assert read(1_000) == bytes(range(256))
+    target.remove("objects/old")
+    with pytest.raises(MissingObject):
+        target.renew("objects/old", 2**53)
 
 
 def test_places_of_other_installations_are_left_alone(client: Any, target: S3Target) -> None:
