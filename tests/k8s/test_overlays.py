@@ -11,7 +11,7 @@ import yaml
 from server.batch_settings import parse_batch_settings
 from server.config import HIT_ENDPOINTS, BatchSettings, load_settings
 from server.supervisor import KILL_AFTER_GRACE_S
-from tests.k8s.built import OVERLAYS, Manifest, named, of_kind, overlay, pods, settings_of
+from tests.k8s.built import K8S, OVERLAYS, Manifest, named, of_kind, overlay, pods, settings_of
 from tests.k8s.command_lines import problem_of
 
 # The version that k8s/terraform asks for; a test there says so.
@@ -313,3 +313,12 @@ def test_collect_is_spread_over_zones_and_nodes() -> None:
 def test_clickhouse_has_room_and_stays(manifests: tuple[Manifest, ...]) -> None:
     text = yaml.safe_dump_all([m for m in manifests if "clickhouse" in f"{m['kind']}{m['metadata']['name']}".lower()])
     assert "storage: 250Gi" in text
+
+
+def test_clickhouses_image_need_not_write_where_it_may_not() -> None:
+    (container,) = named(overlay("single"), "StatefulSet", "footfall-clickhouse")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert {"name": "CLICKHOUSE_SKIP_USER_SETUP", "value": "1"} in container["env"]
+    compose = yaml.safe_load((K8S / "compose" / "compose.yaml").read_text())["services"]["clickhouse"]
+    assert compose["environment"]["CLICKHOUSE_SKIP_USER_SETUP"] == "1"
