@@ -43,7 +43,8 @@ most `MOST_VALUES` of a (site, day, dimension) are kept, by visitors, then views
 `(other)`, visitors too.
 
 `vitals` holds one bucket per metric and load (`vital_buckets`, plus one; 0: the load did not report it), `sessions` one
-element of `pages` per page on which anything happened, viewed ones first in the order of their first view, and one
+element of `pages` per page on which anything happened, viewed ones first in the order of their first view, those with
+engaged time alone last (so many as `silent_pages` says; -1: nobody counted, and they stand anywhere), and one
 element of `events` per name and currency of custom events, one of `engagement` per page that reported engaged time, by
 its place in `pages`. Their ALIAS columns give what is not stored as it is: `views`, `customs`, `bounced`, `entry_id`,
 `exit_id`, `visit_engaged_ms`, `page_engaged_ms`, `page_scroll_percent`; the last three, and `bounced`, read rows of

@@ -7,7 +7,7 @@
 INSERT INTO sessions
 (
     site_id, day, version, $attributes, start_hour, visitor_number, weight, is_stray, interacted, repeated_views,
-    after_exit, pages.id, pages.views, pages.customs, pages.scroll_percent, engagement.place, engagement.ms,
+    after_exit, silent_pages, pages.id, pages.views, pages.customs, pages.scroll_percent, engagement.place, engagement.ms,
     engagement.scroll_percent,
     events.name, events.currency, events.count, events.revenue_micros, retention_class
 )
@@ -63,9 +63,11 @@ visits AS
         arrayFilter((name, kind) -> kind = 2, visit.9, visit.2) AS custom_names,
         arrayFilter((currency, kind) -> kind = 2, visit.10, visit.2) AS custom_currencies,
         arrayFilter((micros, kind) -> kind = 2, visit.11, visit.2) AS custom_micros,
-        arrayDistinct(arrayConcat(viewed, visit.5)) AS ids,
+        -- Pages on which nothing happened stand last.
+        arrayDistinct(arrayConcat(viewed, custom_ids, visit.5)) AS ids,
         arrayMap(id -> toUInt32(countEqual(viewed, id)), ids) AS id_views,
         arrayMap(id -> toUInt32(countEqual(custom_ids, id)), ids) AS id_customs,
+        toInt32(arrayCount((views, customs) -> views + customs = 0, id_views, id_customs)) AS silent_pages,
         arrayFilter((id, kind) -> kind = 3, visit.5, visit.2) AS engaged_ids,
         arrayFilter((ms, kind) -> kind = 3, visit.6, visit.2) AS engaged_times_ms,
         arrayFilter((percent, kind) -> kind = 3, visit.7, visit.2) AS engaged_depths,
@@ -88,7 +90,7 @@ visits AS
 )
 SELECT
     v.site_id, $day_of_start AS day, $version AS version, $attribute_values, v.start_hour, v.visitor_number, v.visitor_weight,
-    v.is_stray, v.interacted, v.repeated_views, v.after_exit,
+    v.is_stray, v.interacted, v.repeated_views, v.after_exit, v.silent_pages,
     v.ids, v.id_views, v.id_customs, v.id_scroll, v.places, v.place_ms, v.place_scroll, v.names.1, v.names.2, v.name_events, v.name_revenue, v.kept_as
 FROM
 (
@@ -101,7 +103,7 @@ ALL INNER JOIN
 (
     SELECT
         site_id, day_ms, transform(roundDown(started_ms, $hour_starts), $hour_starts, $hour_numbers, 0) AS start_hour,
-        visitor_number, visitor_weight, is_stray, interacted, repeated_views, after_exit, ids, id_views, id_customs,
+        visitor_number, visitor_weight, is_stray, interacted, repeated_views, after_exit, silent_pages, ids, id_views, id_customs,
         arrayMap(id -> toUInt8(255), ids) AS id_scroll, places, place_ms,
         arrayMap(percent -> toUInt8(if(percent < 0, 255, percent)), place_scroll) AS place_scroll,
         names, name_events, name_revenue, kept_as, attributes_hash

@@ -8,6 +8,7 @@ dimensions of events one row for each page, name or goal.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 from server.queries.closed_tables import EMPTY_NAME_ID, name_ids_sql, names_sql, where_closed
@@ -25,6 +26,21 @@ _ENUMS = ("channel", "device")
 _NAME = "event:name"
 _SESSION = ("session_visits", "visit_views", "bounces", "engaged_ms")
 _EVENT_DIMENSIONS = (PAGE, _NAME, GOAL)
+
+
+@dataclass(frozen=True)
+class _Body:
+    """What a statement computes of visits, and which of them it takes: before that (`picked`), and by it (`where`)."""
+
+    computed: str
+    where: Sequence[str]
+    join: str = ""
+    picked: str = ""
+
+
+def _either(few_columns: _Body, all_columns: _Body) -> list[_Body]:
+    """Visits that tell on which pages something happened, by the first; those closed before they did, by the other."""
+    return [replace(few_columns, picked="silent_pages >= 0"), replace(all_columns, picked="silent_pages < 0")]
 
 
 class SessionFacts:
@@ -114,7 +130,10 @@ class SessionFacts:
             "present": f"sum(weight * {hit})",
         }
         where = [] if is_group or not self._of_events else ["me > 0"]
-        return self._grouped(f"{views} AS mv, {events} AS me", where, measures)
+        bodies = [_Body(f"{views} AS mv, {events} AS me", where)]
+        if self._is_of_pages and not is_group and "events" not in self._wants:
+            bodies = _either(_Body(f"{views} AS mv, {self._heard()} AS me", where), *bodies)
+        return self._grouped(bodies, measures)
 
     def _by_page(self) -> str:
         """One row for each page of a visit on which something happened that matches."""
@@ -127,7 +146,15 @@ class SessionFacts:
         }
         join = "pages.id AS item, pages.views AS item_views, pages.customs AS item_customs, fits AS item_fits"
         where = ["item_fits = 1", "item_views + item_customs > 0"]
-        return self._grouped("item, item_views, item_customs, item_fits", where, measures, item="item", join=join)
+        bodies = [_Body("item, item_views, item_customs, item_fits", where, join)]
+        if "events" not in self._wants:
+            columns = {"item": "pages.id", "item_place": "arrayEnumerate(pages.id)", "item_fits": "fits"}
+            if "pageviews" in self._wants:
+                columns["item_views"] = "pages.views"
+            joined = ", ".join(f"{column} AS {name}" for name, column in columns.items())
+            where = ["item_fits = 1", "item_place <= length(pages.id) - silent_pages"]
+            bodies = _either(_Body(", ".join(columns), where, joined), *bodies)
+        return self._grouped(bodies, measures, item="item")
 
     def _by_item(self) -> str:
         """One row for each name or goal of a visit: `item` is (value, views, events, …)."""
@@ -145,7 +172,7 @@ class SessionFacts:
             "present": f"sum(weight * {hit})",
         }
         where = [] if is_group else ["item.3 > 0"]
-        return self._grouped(f"arrayJoin({items}) AS item", where, measures, item="item.1")
+        return self._grouped([_Body(f"arrayJoin({items}) AS item", where)], measures, item="item.1")
 
     def _at_entry(self) -> str:
         """Whole visits stand at the page on which they began."""
@@ -157,7 +184,10 @@ class SessionFacts:
             "engaged_ms": "sum(weight * visit_engaged_ms)",
         }
         where = ["me > 0"] if self._of_events else []
-        return self._grouped(f"{events} AS me", where, measures, item="entry_id")
+        bodies = [_Body(f"{events} AS me", where)]
+        if self._is_of_pages:
+            bodies = _either(_Body(f"{self._heard()} AS me", where), *bodies)
+        return self._grouped(bodies, measures, item="entry_id")
 
     def _pages(self) -> str:
         """Engaged time, views and depth of pages, with engaged time that belongs to no visit."""
@@ -172,19 +202,12 @@ class SessionFacts:
             "page_scroll_percent AS item_scroll, fits AS item_fits"
         )
         computed = "item, item_views, item_engaged_ms, item_scroll, item_fits"
-        return self._grouped(computed, ["item_fits = 1"], measures, item="item", join=join, strays=True)
+        return self._grouped([_Body(computed, ["item_fits = 1"], join)], measures, item="item", strays=True)
 
     def _grouped(
-        self,
-        computed: str,
-        where: Sequence[str],
-        measures: dict[str, str],
-        *,
-        item: str = "",
-        join: str = "",
-        strays: bool = False,
+        self, bodies: Sequence[_Body], measures: dict[str, str], *, item: str = "", strays: bool = False
     ) -> str:
-        """Group by the dimensions; numbers of pages get their names afterwards."""
+        """Group by the dimensions; numbers of pages get their names afterwards. `bodies`: of different visits."""
         names, values = [], []
         named = []
         for index, each in enumerate(self._query.dimensions, start=1):
@@ -199,18 +222,26 @@ class SessionFacts:
                 value = f"toString({shown(each, self._scope(), self._parameters)})"
             names.append(f"d{index}")
             values.append(f"{value} AS d{index}")
-        sums = [f"toInt64({measures.get(name, '0')}) AS {name}_sum" for name in (*self._request.components, "present")]
-        columns = ", ".join((*values, *sums))
-        text = fill(
-            sql_text("session_facts"),
-            columns=columns,
-            computed=computed,
-            page_fits=self._page_test("i"),
-            picked=self._where() if strays else all_of([self._where(), "is_stray = 0"]),
-            joined=f"ARRAY JOIN {join}" if join else "",
-            matching=all_of(where),
-            grouped=f"GROUP BY {', '.join(names)}" if names else "",
-        )
+        components = (*self._request.components, "present")
+        sums = [f"toInt64({measures.get(name, '0')}) AS {name}_sum" for name in components]
+        grouped = f"GROUP BY {', '.join(names)}" if names else ""
+        texts = [
+            fill(
+                sql_text("session_facts"),
+                columns=", ".join((*values, *sums)),
+                computed=body.computed,
+                page_fits=self._page_test("i"),
+                picked=all_of([self._where(), "" if strays else "is_stray = 0", body.picked]),
+                joined=f"ARRAY JOIN {body.join}" if body.join else "",
+                matching=all_of(body.where),
+                grouped=grouped,
+            )
+            for body in bodies
+        ]
+        text = texts[0]
+        if len(texts) > 1:
+            columns = ", ".join((*names, *(f"sum({name}_sum) AS {name}_sum" for name in components)))
+            text = f"SELECT {columns} FROM ({' UNION ALL '.join(texts)}) {grouped}"  # noqa: S608 - names of ours
         return self._named(text, names, named)
 
     def _named(self, text: str, names: Sequence[str], named: Sequence[int]) -> str:
@@ -270,6 +301,19 @@ class SessionFacts:
         site = self._parameters.bind(self._query.site_id, "UInt32")
         ids = f"SELECT name_id FROM names WHERE site_id = {site} AND {test('name')}"  # noqa: S608 - values are bound
         return f"({number} IN ({ids}) OR ({number} = {EMPTY_NAME_ID} AND {test(repr(''))}))"
+
+    @property
+    def _is_of_pages(self) -> bool:
+        """Whether events are told apart by their page, and by nothing else."""
+        return bool(self._of_events) and _about(self._of_events[0]) == PAGE
+
+    def _heard(self) -> str:
+        """Whether anything happened on a page that fits, told without the views of pages."""
+        heard = "arrayExists(f -> f, arraySlice(fits, 1, length(fits) - silent_pages))"
+        if len(self._of_events) == 1 and self._page_hint(self._of_events[0]):
+            # The visits that were picked have such a page.
+            heard = f"(silent_pages = 0 OR {heard})"
+        return f"toInt64({heard})"
 
     def _page_test(self, number: str) -> str:
         """Whether a page is one that the filters want."""

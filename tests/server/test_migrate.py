@@ -188,4 +188,6 @@ def test_visits_that_were_closed_before_engagement_say_the_same_afterwards(
     assert connection.select(seen + "WHERE version < 10 ORDER BY version") == old
     assert connection.select(seen + "WHERE version > 10 ORDER BY version") == old
     assert [row[0] for row in old] == [900, 0, 10_000]
+    silent = connection.select("SELECT DISTINCT silent_pages FROM sessions")
+    assert silent == [(-1,)], "nobody counted them: readers ask the views"
     connection.close()
