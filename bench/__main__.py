@@ -85,6 +85,12 @@ def main() -> int:
     )
     parser.add_argument("--events", type=int, default=0, help="rows that suites over a filled store make (queries)")
     parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="leave the filled store there, and measure it again the next time (queries)",
+    )
+    parser.add_argument(
         "--any-build", action="store_true", help="measure builds other than release, and say so in the results"
     )
     parser.add_argument("--enforce", action="store_true", help="exit 1 when a budget is missed")
@@ -96,7 +102,14 @@ def main() -> int:
     except WrongBuildError as error:
         console.print(f"bench: {error}", markup=False)
         return 2
-    run = Run(cpus=choose_cpus(), rounds=arguments.rounds, quick=arguments.quick, notes=notes, events=arguments.events)
+    run = Run(
+        cpus=choose_cpus(),
+        rounds=arguments.rounds,
+        quick=arguments.quick,
+        notes=notes,
+        events=arguments.events,
+        keep=arguments.keep,
+    )
     names = suite_names() if "all" in arguments.names else arguments.names
     results: list[Result] = []
     for name in names:

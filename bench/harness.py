@@ -118,6 +118,8 @@ class Run:
     notes: dict[str, object] = field(default_factory=dict)
     events: int = 0
     """How many events a suite over a filled store makes; 0: what it thinks right."""
+    keep: Path | None = None
+    """Where a suite leaves its filled store, and finds it again the next time; None: it is thrown away."""
 
     def compare(
         self,

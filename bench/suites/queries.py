@@ -9,12 +9,12 @@ result cache, over random ranges of random sites: half of them site 1, which has
 | closing_us | CPU of the server for one event, all closed tables |
 | closed_bytes | bytes on disk of all closed tables for one page view, merged |
 | first_look_ms, filtered_ms | the 95th percentile of a whole first look, without and with one filter |
-| today_ms | median of a first look at today, of a site whose whole day is in `events` |
+| today_ms | median of a first look at today and yesterday, of a site that was condensed a quarter of an hour ago |
 | … cpu_ms_p95, load | the server's CPU for it, and the machine's load while it was measured |
 | ten_times_the_events | median of an unfiltered first look at the whole, against the same at a tenth of it |
 
 `--events` says how many events there are: the default is what fits into ten minutes on two CPUs; the budgets are for
-100 million.
+100 million. `--keep DIR` leaves the filled store in a folder, and what is found there is not made again.
 """
 
 from __future__ import annotations
@@ -47,9 +47,11 @@ from bench.traffic.generated_year import (
     fill_year,
     start_ms,
 )
-from jobs.closing_chunk import Closer
+from jobs.closing_chunk import Closer, ClosingLimits
 from jobs.closing_days import due_groups
 from jobs.closing_months import MonthCloser
+from jobs.closing_open import condense_open_days
+from jobs.context import JobContext
 from jobs.job import Shard
 from server.app_database import migrate_app_database, open_app_database, reading, writing
 from server.clickhouse_tcp import BlockConnection
@@ -94,12 +96,20 @@ FILTERS: tuple[list[Any], ...] = (
 """One of each first look with a filter."""
 
 
+NOW_MS = start_ms(TODAY + timedelta(days=1)) - 1
+"""When all of today's events have come."""
+CONDENSED_AGO_MS = 15 * 60_000
+
 SURE_SITES = (1, TODAY_SITE)
 """They have events on every day that is asked about."""
 
 
 class WrongAnswer(Exception):
     """The closed tables say something else than the events that they were made of: what was measured is worthless."""
+
+
+class OtherStore(Exception):
+    """The folder that was to be used again was filled otherwise: take another, or delete it."""
 
 
 class MeasuredConnection(BlockConnection):
@@ -184,7 +194,7 @@ class Bench:
 
     def first_look(self, site_id: int, date_range: Sequence[str] | str, filters: Sequence[Any] = ()) -> Look:
         """How long a whole first look takes."""
-        now_ms = start_ms(TODAY + timedelta(days=1)) - 1
+        now_ms = NOW_MS
         site = self._site(site_id)
 
         def ask(question: Mapping[str, Any]) -> None:
@@ -201,7 +211,7 @@ class Bench:
 
     def headlines(self, site_id: int, date_range: Sequence[str]) -> tuple[int, int]:
         """Visitors and page views, as the dashboard would show them."""
-        now_ms = start_ms(TODAY + timedelta(days=1)) - 1
+        now_ms = NOW_MS
         site = self._site(site_id)
         document = {"site_id": site.domain, "date_range": list(date_range), "metrics": ["visitors", "pageviews"]}
         facts = self.engine.site_facts(site, now_ms, document=document)
@@ -218,20 +228,26 @@ class Bench:
 def measure(run: Run) -> Iterator[Result]:
     """See the module."""
     events = run.events or (QUICK_EVENTS if run.quick else DEFAULT_EVENTS)
-    home = Path(tempfile.mkdtemp(prefix="footfall-bench-", dir=os.environ.get("FOOTFALL_BENCH_DIR")))
+    home = run.keep or Path(tempfile.mkdtemp(prefix="footfall-bench-", dir=os.environ.get("FOOTFALL_BENCH_DIR")))
     days = QUICK_DAYS if run.quick else DAYS
     try:
         # The server has both CPUs, as in the budgets.
         with pinned(run.cpus.server, run.cpus.client), running_clickhouse(home / "clickhouse") as server:
             tenth = make_bench(home / "tenth", server.address, "tenth", days)
-            fill(tenth, events // 10, today_events=0)
-            close_days(tenth)
             whole = make_bench(home / "whole", server.address, "whole", days)
-            fill(whole, events, today_events=events // 10)
-            cost_us = close_days(whole)
-            yield from figures(whole, tenth, cost_us, events, QUICK_RANGES if run.quick else RANGES)
+            filled = home / f"filled-{events}-{days}"
+            if not filled.exists():
+                if any(home.glob("filled-*")):
+                    raise OtherStore(f"{home} holds another number of events")
+                fill(tenth, events // 10, today_events=0)
+                close_days(tenth)
+                fill(whole, events, today_events=events // 10)
+                cost_us = close_days(whole)
+                filled.write_text(str(cost_us))
+            yield from figures(whole, tenth, float(filled.read_text()), events, QUICK_RANGES if run.quick else RANGES)
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        if run.keep is None:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def figures(whole: Bench, tenth: Bench | None, closing_us: float, events: int, ranges: int) -> Iterator[Result]:
@@ -342,7 +358,7 @@ def close_days(bench: Bench) -> float:
     connection = MeasuredConnection(bench.address)
     nothing = SimpleNamespace(invalidate=lambda topic, session: None)
     services = cast(Services, SimpleNamespace(engine=bench.app, cache=nothing))
-    closer = Closer(services, connection, lambda: time.time_ns() // 1_000_000)
+    closer = Closer(services, connection, lambda: time.time_ns() // 1_000_000, ClosingLimits(open_least_rows=1))
     try:
         with reading(bench.app) as session:
             groups = due_groups(session, Shard(), start_ms(TODAY))
@@ -351,11 +367,24 @@ def close_days(bench: Bench) -> float:
         sites = sorted({site_id for site_id, _ in closer.switched})
         MonthCloser(services, connection, closer.next_ms).close(sites)
         spent_us = connection.cpu_us
+        _condense_today(services, closer)
         for table in ("sessions", "daily", "hourly", "vitals", "names"):
             connection.command(f"OPTIMIZE TABLE {table} FINAL")
         return spent_us / max(1, closer.rows)
     finally:
         connection.close()
+
+
+def _condense_today(services: Services, closer: Closer) -> None:
+    """As the job has it every quarter of an hour."""
+    shown = SimpleNamespace(
+        services=services,
+        shard=Shard(),
+        now_ms=lambda: NOW_MS,
+        fence=lambda session: None,
+        progress=lambda rows, message="": None,
+    )
+    condense_open_days(cast(JobContext, shown), closer, NOW_MS - CONDENSED_AGO_MS)
 
 
 def closed_bytes(bench: Bench) -> float:

@@ -1,7 +1,7 @@
 """A year of events of a thousand sites, made by the server: 65 % page views, 30 million visitors in 100 million events.
 
 Site 1 has six visits in ten and 200,000 pages; sites 1 to 999 share the others by Zipf, with 3,000 pages each. Site
-`TODAY_SITE` has hits on the last day only, which is today.
+`TODAY_SITE` has hits on the last two days only, yesterday and today.
 """
 
 from __future__ import annotations
@@ -47,10 +47,12 @@ def fill_year(connection: BlockConnection, events: int, days_before_today: int =
 
 
 def fill_today(connection: BlockConnection, events: int) -> None:
-    """Insert about so many events of `TODAY_SITE`, all of today."""
+    """Insert about so many events of `TODAY_SITE` of today, and as many of yesterday."""
     visits = int(events / EVENTS_PER_VISIT)
     site = f"toUInt32({TODAY_SITE})"
-    _fill(connection, site, start_ms(TODAY), start_ms(TODAY + timedelta(days=1)), 1_000_000_000, visits)
+    for number, day in enumerate((TODAY - timedelta(days=1), TODAY)):
+        first = 1_000_000_000 + number * visits
+        _fill(connection, site, start_ms(day), start_ms(day + timedelta(days=1)), first, visits)
 
 
 def _fill(connection: BlockConnection, site: str, from_ms: int, until_ms: int, first: int, visits: int) -> None:
