@@ -240,6 +240,31 @@ def test_name_zone_and_the_rest_of_the_pages(server: FootfallServer, browser: Br
         check_page(page, "settings-deletion")
 
 
+def test_a_guest_is_invited_and_sees_this_site_alone(server: FootfallServer, browser: Browser, base: str) -> None:
+    gina = "gina@agency.example"
+    with visitor(browser, base) as page:
+        log_in(page, OWNER, PASSWORD)
+        expect(page).to_have_url(re.compile("/sites"))
+        page.goto(f"{SETTINGS}/people")
+        ask = page.locator("form", has=page.get_by_role("button", name="Send the invitation"))
+        ask.get_by_label("Mail address").fill(gina)
+        ask.get_by_label("Editor").check()
+        ask.get_by_role("button", name="Send the invitation").click()
+        expect(page.get_by_role("combobox", name=f"Role of {gina}")).to_have_value("editor")
+        check_page(page, "settings-people-guests")
+    with visitor(browser, base) as page:
+        page.goto(link_in(mail_to(server, gina, "invited to a site"), server))
+        expect(page.get_by_role("heading", name=f"See {SITE}")).to_be_visible()
+        page.get_by_label("Your name").fill("Gina")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Accept").click()
+        expect(page.get_by_role("heading", name=SITE)).to_be_attached()
+        expect(page.get_by_role("link", name="Team")).to_have_count(0)
+        page.goto("/sites")
+        expect(page.locator(".site-card")).to_have_count(1)
+        check_page(page, "sites-guest")
+
+
 def test_a_site_is_handed_over_deleted_and_taken_back(server: FootfallServer, browser: Browser, base: str) -> None:
     with visitor(browser, base) as page:
         log_in(page, OWNER, PASSWORD)
