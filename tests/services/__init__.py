@@ -24,7 +24,7 @@ from pathlib import Path
 SKIP_VARIABLE = "FOOTFALL_SKIP_SERVICES"
 
 # Debian installs servers here, and an ordinary user's PATH lacks them.
-SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
+SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/share/zookeeper/bin")
 
 # Where programs that are built from Go modules are put.
 GO_BIN = Path(__file__).resolve().parents[2] / ".make" / "bin"
@@ -62,6 +62,7 @@ SERVICES: dict[str, Service] = {
     "nginx": Service(("nginx",), ("nginx",)),
     "wrk": Service(("wrk",), ("wrk",)),
     "chromium": Service(("chromium", "chromedriver"), ("chromium", "chromium-driver")),
+    "zookeeper": Service(("zkServer.sh",), ("zookeeper",)),
     "postgresql": Service(("postgres", "initdb"), ("postgresql",)),
     # Stripe's own double of its API: it knows the specification and remembers nothing.
     "stripe-mock": Service(("stripe-mock",), go_module="github.com/stripe/stripe-mock@v0.203.0"),
