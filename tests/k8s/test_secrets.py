@@ -36,8 +36,11 @@ def test_filled_in_files_are_ignored_by_git() -> None:
 
 
 def test_no_manifest_is_a_secret() -> None:
-    for path in K8S.rglob("*.yaml"):
-        for manifest in yaml.safe_load_all(path.read_text()):
+    # A compose file is no manifest, and has tags of its own.
+    files = [path for path in K8S.rglob("*.yaml") if path.parent.name != "compose"]
+    assert len(files) > 50
+    for path in files:
+        for manifest in yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader):
             assert not isinstance(manifest, dict) or manifest.get("kind") != "Secret", path
 
 
