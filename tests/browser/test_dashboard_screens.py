@@ -244,8 +244,10 @@ def test_the_old_picture_stays_while_the_new_one_loads(owner: Page) -> None:
 def test_a_site_without_hits_says_what_to_do(owner: Page) -> None:
     owner.goto(f"/sites/{EMPTY}")
     expect(owner.get_by_role("region", name="No data yet")).to_contain_text(EMPTY)
-    expect_figures(owner, Visitors="0")
-    expect(owner.get_by_role("region", name="Sources", exact=True)).to_contain_text("No sources in this period.")
+    expect_figures(owner, Visitors="0", **{"Bounce rate": "–", "Views per visit": "–"})
+    sources = owner.get_by_role("region", name="Sources", exact=True)
+    expect(sources).to_contain_text("No sources in this period.")
+    expect(sources.get_by_text("All sources")).to_be_hidden()
     show_all(owner)
     check_looks(owner, "empty")
     for screen in ("performance", "realtime", "funnels", "properties", "drops"):
@@ -253,6 +255,9 @@ def test_a_site_without_hits_says_what_to_do(owner: Page) -> None:
         expect(owner.locator(".screen .waits")).to_have_count(0)
         expect(owner.locator(".failure")).to_have_count(0)
         check_accessible(owner)
+        # What only a screen reader reads makes no page longer than its body, or the window.
+        body = "Math.max(innerHeight, Math.ceil(document.body.getBoundingClientRect().height))"
+        assert owner.evaluate(f"document.documentElement.scrollHeight <= {body}"), screen
     owner.get_by_role("link", name="Install the snippet and check it").click()
     expect(owner).to_have_url(re.compile(f"/sites/{EMPTY}/install"))
 

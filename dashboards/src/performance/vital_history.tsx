@@ -2,6 +2,7 @@
 
 import { useState } from "preact/hooks";
 
+import type { QueryAnswer } from "../api/query";
 import { useQuery } from "../api/use_query";
 import { minuteIn } from "../calendar/days";
 import { Lines } from "../chart/lines";
@@ -9,12 +10,13 @@ import { Plot } from "../chart/plot";
 import { greatest, timeSeries } from "../chart/series";
 import type { Scale } from "../chart/scale";
 import { VITAL_TERMS } from "../performance_terms";
-import { Answer } from "../parts/states";
+import { Answer, Empty } from "../parts/states";
 import { TableToggle } from "../parts/table_toggle";
 import { useView } from "../view/navigation";
 import { useSite } from "../view/site";
 import type { Vital } from "../view/view";
 import { useInterval } from "../widgets/history";
+import { amount } from "../words/numbers";
 import { percentileMetric, speedApiFilters } from "./speed_query";
 
 export function VitalHistory() {
@@ -35,6 +37,7 @@ export function VitalHistory() {
       <Answer answer={told} rows={5}>
         {({ answer, about }) => {
           const { short, unit, goodUpTo } = VITAL_TERMS[about.vital];
+          if (isBlank(answer)) return <Empty>No page load was measured in this period.</Empty>;
           const series = timeSeries(answer, 0, about.interval, minuteIn(shell.timezone, nowMs), about.isLive, null);
           return (
             <Plot
@@ -63,6 +66,11 @@ export function VitalHistory() {
       </Answer>
     </section>
   );
+}
+
+/** Whether nothing was measured, now or in the other period: bands without a line look like a mistake. */
+function isBlank({ results }: QueryAnswer): boolean {
+  return results.every(({ metrics, comparison }) => amount(metrics[0] ?? null) === null && amount(comparison?.metrics[0] ?? null) === null);
 }
 
 function Bands({ scale, vital }: { readonly scale: Scale; readonly vital: Vital }) {

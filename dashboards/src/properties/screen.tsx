@@ -119,7 +119,9 @@ function NoProperties() {
     <Empty>
       <p>No event carried a property in this period.</p>
       <p>
-        Send some along with an event: <code>footfall("Signup", {"{"} props: {"{"} plan: "yearly" {"}"} {"}"})</code>
+        Send some along with an event:
+        <br />
+        <code>footfall("Signup", {"{"} props: {"{"} plan: "yearly" {"}"} {"}"})</code>
       </p>
     </Empty>
   );

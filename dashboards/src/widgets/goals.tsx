@@ -118,7 +118,7 @@ export function Goals() {
 function NoGoals({ onAdd }: { readonly onAdd: (() => void) | null }) {
   return (
     <Empty>
-      <p>A goal counts who did what the site is there for: a purchase, a sign-up, a page that was reached.</p>
+      <p>A goal counts who did what the site is there for: a purchase, a sign‑up, a page that was reached.</p>
       {onAdd ? (
         <button type="button" onClick={onAdd}>
           Add the first goal
