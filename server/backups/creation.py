@@ -7,7 +7,8 @@ Everything is of one moment, as far as it matters:
 2. the app database is copied in one transaction: this is the moment;
 3. wait until every hit that was answered before it is stored (the watermark), so that rows and their counts in the
    ledger are both there; batches that came later are left out;
-4. each partition that is not as in the newest backup is copied; the others are referred to;
+4. each partition that is not as in the newest backup, or in what one that was cut short has left
+   (`server.backups.drafts`), is copied; the others are referred to;
 5. the manifest is written: now the backup exists.
 
 So after a restore `closed_days` names versions that are there, whatever was closed meanwhile. What a crash leaves
@@ -31,6 +32,7 @@ from server import __version__
 from server.app_database import minimum_watermark, newest_migration, reading
 from server.backups import register
 from server.backups.app_rows import dump
+from server.backups.drafts import drafted, remove_drafts, save_draft
 from server.backups.errors import BackupError, NotRestored, RowsUnderWay, TargetUnavailable, UnknownBackup
 from server.backups.event_rows import ATTEMPTS, FIRST_PAUSE_S, RETRIABLE, Copied, EventRows, Partition, in_order
 from server.backups.key import BackupKey
@@ -48,7 +50,7 @@ from server.backups.manifest import (
 from server.backups.sealed_file import SALT_BYTES, SealingWriter
 from server.backups.target import BackupTarget
 from server.clickhouse_tcp import BlockConnection
-from server.clock import DAY_MS
+from server.clock import DAY_MS, MINUTE_MS
 from server.config import Settings
 from server.migrate import SchemaForm, migrations
 from server.models import RetentionMove, User
@@ -61,6 +63,9 @@ Progress = Callable[[int, int, str], None]
 SETTLE_S = 180.0
 """Longest wait for the watermark. A machine that is gone with hits in its spool would hold up every backup."""
 SETTLE_POLL_S = 0.5
+
+DRAFT_EVERY_MS = 5 * MINUTE_MS
+"""What is copied in so long is copied again when a backup is cut short."""
 
 RENEWED_AFTER_MS = 7 * DAY_MS
 """Age of an object from which on a new backup that refers to it has the place take it for new. A rule of a bucket that
@@ -91,9 +96,11 @@ class BackupMaker:
     progress: Progress = lambda done, total, what: None
     pause: Callable[[float], None] = time.sleep
     settle_s: float = SETTLE_S
+    draft_every_ms: int = DRAFT_EVERY_MS
 
     def __post_init__(self) -> None:
         self._beat_ms = 0
+        self._drafted_at_ms = self._drafts = 0
         self._new_bytes = 0
         self._backup_id = ""
 
@@ -102,7 +109,7 @@ class BackupMaker:
         started_ms = self.clock()
         self._backup_id = new_backup_id(started_ms)
         register.begin(self.engine, self.settings, self._backup_id, started_ms)
-        self._beat_ms = started_ms
+        self._beat_ms = self._drafted_at_ms = started_ms
         try:
             made = self._make()
         except BaseException:
@@ -134,7 +141,7 @@ class BackupMaker:
             notes.append(
                 "some machine still holds hits from before this backup: they are not in it, its books may not balance"
             )
-        known = {(each.table, each.partition_id): each for each in before.partitions} if before is not None else {}
+        known = self._known(before)
         rows = EventRows(self.connection, self.form)
         partitions = rows.partitions()
         total = sum(each.rows for each in partitions)
@@ -142,11 +149,12 @@ class BackupMaker:
         new: list[PartitionCopy] = []
         done = 0
         for partition in partitions:
-            earlier = known.get((partition.table, partition.partition_id))
-            if earlier is not None and self._is_same(earlier, partition):
+            earlier = known.get((partition.table, partition.partition_id, partition.fingerprint))
+            if earlier is not None and self._is_there(earlier):
                 kept.append(earlier)
             elif (copy := self._copy_partition(rows, partition, cut_s, done, total)) is not None:
                 new.append(copy)
+                self._draft(rows, kept, new)
             done += partition.rows
             self._tell(done, total, f"{partition.table} {partition.partition_id}")
         manifest = Manifest(
@@ -161,6 +169,7 @@ class BackupMaker:
         )
         self._beat()
         save_manifest(self.target, self.key, manifest)
+        remove_drafts(self.target)
         return Made(manifest, len(new), self._new_bytes, tuple(notes))
 
     def _newest(self) -> tuple[Manifest | None, str]:
@@ -253,10 +262,24 @@ class BackupMaker:
             for each in new
         ]
 
-    def _is_same(self, earlier: PartitionCopy, partition: Partition) -> bool:
-        """Whether the copy before is still good, and still there."""
-        if not earlier.fingerprint or earlier.fingerprint != partition.fingerprint:
-            return False
+    def _known(self, before: Manifest | None) -> dict[tuple[str, str, str], PartitionCopy]:
+        """Copies that are whole, by table, partition and fingerprint."""
+        there = drafted(self.target, self.key, cluster=bool(self.form.cluster))
+        copies = [*there, *(before.partitions if before is not None else ())]
+        return {(each.table, each.partition_id, each.fingerprint): each for each in copies if each.fingerprint}
+
+    def _draft(self, rows: EventRows, kept: list[PartitionCopy], new: list[PartitionCopy]) -> None:
+        """Note what there is so far, now and then."""
+        if self.clock() - self._drafted_at_ms < self.draft_every_ms:
+            return
+        whole = [each for each in [*kept, *self._changed_meanwhile(rows, new)] if each.fingerprint]
+        self._drafts += 1
+        name = f"{self._backup_id}-{self._drafts:06d}"
+        save_draft(self.target, self.key, name, whole, cluster=bool(self.form.cluster))
+        self._drafted_at_ms = self.clock()
+
+    def _is_there(self, earlier: PartitionCopy) -> bool:
+        """Whether the copy before is still there."""
         if self.target.size(earlier.object.path) != earlier.object.sums.file_bytes:
             return False
         self.target.renew(earlier.object.path, self.clock() - RENEWED_AFTER_MS)

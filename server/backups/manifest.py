@@ -147,9 +147,7 @@ def load_manifest(target: BackupTarget, key: BackupKey, backup_id: str) -> Manif
     app = document.pop("app")
     return Manifest(
         app=AppCopy(app["migration"], app["rows"], _object(app["object"])),
-        partitions=tuple(
-            PartitionCopy(**{**each, "object": _object(each["object"])}) for each in document.pop("partitions")
-        ),
+        partitions=tuple(map(partition_copy, document.pop("partitions"))),
         store_migrations=tuple(document.pop("store_migrations")),
         **document,
     )
@@ -159,6 +157,11 @@ def manifests(target: BackupTarget, key: BackupKey) -> Iterator[Manifest]:
     """Those of every backup, oldest first."""
     for backup_id in backup_ids(target):
         yield load_manifest(target, key, backup_id)
+
+
+def partition_copy(document: dict[str, Any]) -> PartitionCopy:
+    """One copy, as `dataclasses.asdict` wrote it."""
+    return PartitionCopy(**{**document, "object": _object(document["object"])})
 
 
 def _object(document: dict[str, Any]) -> SealedObject:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.backups.creation import Made
+from server.backups.drafts import DRAFTS
 from server.backups.errors import BackupError, DamagedObject, RestoreCutShort, WrongKey
 from server.backups.expiry import expire
 from server.backups.key import BackupKey
@@ -133,6 +134,35 @@ def test_a_backup_that_is_killed_at_any_step_does_not_exist(here: Installation) 
     assert expire(here.settings, here.engine, here.target, KEY, clock_ms + 2 * DAY_MS).objects > 0
     assert objects > len(list(here.target.stored("objects"))) == len(made.manifest.objects)
     assert problems(here, made) == []
+
+
+def test_what_a_killed_backup_had_copied_is_not_copied_again(here: Installation) -> None:
+    months = ("2026-07", "2026-08", "2026-09")
+    for month in months:
+        fill(here, 50, month)
+
+    def kill(done: int, total: int, what: str) -> None:
+        if done > 100:
+            raise Killed
+
+    with pytest.raises(Killed):
+        here.back_up(progress=kill, draft_every_ms=0)
+    copied = {each.path for each in here.target.stored("objects")}
+    assert len(list(here.target.stored(DRAFTS))) == 1
+    assert backup_ids(here.target) == []
+    # One of the three that were copied changes.
+    fill(here, 1, months[0])
+    made = here.back_up()
+    assert len(copied & {each.object.path for each in made.manifest.partitions}) == 2
+    assert made.copied_partitions == len(made.manifest.partitions) - 2
+    assert list(here.target.stored(DRAFTS)) == []
+    assert problems(here, made) == []
+    # One of another key left something that cannot be read.
+    here.key = OTHER_KEY
+    with pytest.raises(Killed):
+        here.back_up(progress=kill, draft_every_ms=0)
+    here.key = KEY
+    assert here.back_up().copied_partitions == 0
 
 
 def test_backups_that_are_over_go_and_the_newest_stays(here: Installation) -> None:
