@@ -108,7 +108,7 @@ def hits(installation: Installation, domain: str) -> None:
         expect("a hit", (status, headers.get("X-Footfall-Dropped")), (202, None))
     status, _, _ = installation.ask(f"/hit.gif?d={domain}&p=/mail")
     expect("the image", status, 200)
-    eventually("eleven rows are stored", lambda: f"{11} rows" in installation.footfall("count", "--site", domain))
+    eventually("eleven rows are stored", lambda: "11 rows" in installation.footfall("count", "--site", domain))
 
 
 def the_client_is_who_connects(installation: Installation, domain: str) -> None:
