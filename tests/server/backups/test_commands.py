@@ -6,9 +6,10 @@ import json
 import os
 import pty
 import shutil
+import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -185,19 +186,30 @@ def test_two_backups_at_once_are_refused(operator: Operator, here: Installation)
     assert first in operator.done("list").stdout, "reading goes on beside it"
 
 
+def read_all(terminal: int, shown: list[bytes]) -> None:
+    """What is written to a terminal, until its other side is closed."""
+    with suppress(OSError):  # which is how that is told
+        while piece := os.read(terminal, 65_536):
+            shown.append(piece)
+
+
 def test_a_terminal_sees_how_far_it_is(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     for arguments in (("create",), ("verify",)):
         ours, theirs = pty.openpty()
+        shown: list[bytes] = []
+        # A terminal takes only so much that nobody reads.
+        reader = threading.Thread(target=read_all, args=(ours, shown))
+        reader.start()
         with open(theirs, "w", encoding="utf-8") as terminal, monkeypatch.context() as patch:
             for name, value in operator.settings.items():
                 patch.setenv(f"FOOTFALL_{name.upper()}", value)
             patch.setenv("TERM", "xterm")
             patch.setattr("sys.stderr", terminal)
             program.main(["backup", *arguments], standalone_mode=False)
-            terminal.flush()
-            seen.append(os.read(ours, 1_000_000).decode())
+        reader.join(30)
         os.close(ours)
+        seen.append(b"".join(shown).decode())
     for text in seen:
         assert "100%" in text
         assert "━" in text
