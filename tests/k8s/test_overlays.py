@@ -135,6 +135,26 @@ def test_every_pod_is_closed_unless_a_policy_opens_it(manifests: tuple[Manifest,
             assert ports <= opened, pod.owner
 
 
+# Pods that no manifest of ours makes, but that run in our closed namespace: by label, who has to reach them, and where.
+MADE_BY_OTHERS = {
+    "acme.cert-manager.io/http01-solver": ("certificate-challenges", {8089}),
+    "clickhouse-keeper.altinity.com/chk": ("keeper-from-clickhouse", {2181, 9444}),
+    "clickhouse.altinity.com/chi": ("clickhouse-from-footfall", {9000, 9363}),
+}
+
+
+@pytest.mark.parametrize("label", MADE_BY_OTHERS)
+def test_pods_that_others_make_here_are_reached(label: str) -> None:
+    name, ports = MADE_BY_OTHERS[label]
+    spec = named(overlay("production"), "NetworkPolicy", name)["spec"]
+    assert set(spec["podSelector"]["matchLabels"]) == {label}
+    assert {port["port"] for rule in spec["ingress"] for port in rule.get("ports", [])} == ports
+    if label.startswith("clickhouse"):
+        # They speak among themselves.
+        peers = [source.get("podSelector", {}) for rule in spec["ingress"] for source in rule["from"]]
+        assert spec["podSelector"] in peers
+
+
 def test_metrics_are_for_the_monitoring_namespace_alone(manifests: tuple[Manifest, ...]) -> None:
     for policy in of_kind(manifests, "NetworkPolicy"):
         for rule in policy["spec"].get("ingress", []):
