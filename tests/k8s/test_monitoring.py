@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
 import rust_ext
 from k8s.monitoring.__main__ import FOLDER, files
@@ -23,7 +25,7 @@ from k8s.monitoring.dashboards import DASHBOARDS, dashboard
 from k8s.monitoring.rules import ALERTS, FOREIGN_METRICS, RECORDINGS
 from rust_ext import Collector
 from server.flush_metrics import COUNTERS
-from server.metrics import _CORE_SKIPPED, CORE_GAUGES
+from server.metrics import _CORE_SKIPPED, CORE_GAUGES, REGISTRY
 from tests.k8s.built import K8S, ROOT
 from tests.services import program
 
@@ -167,6 +169,18 @@ def test_metrics_are_named_as_prometheus_wants() -> None:
     for name in our_metrics():
         assert re.fullmatch(r"footfall_[a-z0-9_]+", name), name
         assert not re.search(r"_(ms|milliseconds|minutes|kb|mb|kib|mib|percent)(_|$)", name), name
+
+
+def test_promtool_finds_nothing_wrong_with_our_metrics() -> None:
+    """Names, types and help texts of everything that a process registers."""
+    for path in (ROOT / "server").rglob("*.py"):
+        if "registry=REGISTRY" in path.read_text():
+            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    importlib.import_module("jobs.metrics")
+    page = generate_latest(REGISTRY)
+    assert page.count(b"# TYPE footfall_") > 40
+    done = subprocess.run([str(program("promtool")), "check", "metrics"], input=page, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_recordings_are_named_level_metric_operation() -> None:
