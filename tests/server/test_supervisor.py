@@ -88,9 +88,11 @@ def test_a_silent_process_is_killed_and_another_started(settings: Settings, orde
 def test_a_process_that_says_it_is_not_live_is_killed_too(settings: Settings, order: Order) -> None:
     async def test(supervisor: Supervisor) -> None:
         await until(lambda: pid(supervisor) > 0)
+        first = pid(supervisor)
         order("stall")
         await until(lambda: value(supervisor, "footfall_process_respawns_total") >= 1)
         order("report")
+        await until(lambda: pid(supervisor) not in (0, first))
 
     supervised(settings, test, hangs_for_s=0.3)
 
@@ -101,6 +103,8 @@ def test_a_process_that_never_says_a_word_is_killed_too(settings: Settings, orde
     async def test(supervisor: Supervisor) -> None:
         await until(lambda: value(supervisor, "footfall_process_respawns_total") >= 1)
         assert supervisor.health().ready == ("worker: not started",)
+        # Its successor is there: the test does not end while that is being started.
+        await until(lambda: value(supervisor, "footfall_processes") == 1)
 
     supervised(settings, test, hangs_for_s=0.5)
 
