@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from server.cli import program
@@ -10,6 +12,7 @@ from server.cli import program
 def problem_of(arguments: list[str]) -> str:
     """What is wrong with `footfall …`, or nothing. Parses with the real commands and runs none of them."""
     command: click.Command = program
+    types: dict[click.Parameter, click.ParamType[Any]] = {}
     context = click.Context(command, info_name=arguments[0])
     rest = arguments[1:]
     try:
@@ -23,8 +26,12 @@ def problem_of(arguments: list[str]) -> str:
         # Files that a command line names need not be here.
         for parameter in command.params:
             if isinstance(parameter.type, click.Path):
+                types[parameter] = parameter.type
                 parameter.type = click.STRING
         command.make_context(context.info_name or "", list(rest), parent=context.parent)
     except click.ClickException as error:
         return error.format_message()
+    finally:
+        for parameter, type_ in types.items():
+            parameter.type = type_
     return ""

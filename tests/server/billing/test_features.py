@@ -151,8 +151,11 @@ ROUTES_OF_FEATURES = {
     **{
         (method, handler): Feature.SITES_API
         for handler in (
+            "CustomPropsHandler",
             "GoalItemHandler",
             "GoalListHandler",
+            "GuestHandler",
+            "GuestsHandler",
             "SharedLinksHandler",
             "SiteItemHandler",
             "SiteListHandler",
