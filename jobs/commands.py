@@ -312,7 +312,7 @@ def _services() -> Iterator[Services]:
 
     from server.app_database import migrate_app_database
     from server.data_folder import prepare_data_folder
-    from server.logs import start_logging
+    from server.logs import first_line, start_logging
     from server.services import open_services
 
     settings: Settings = load_settings()
@@ -324,8 +324,7 @@ def _services() -> Iterator[Services]:
         migrate_app_database(settings, services.engine)
         yield services
     except SQLAlchemyError as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise click.ClickException(f"the app database does not answer: {reason}") from None
+        raise click.ClickException(f"the app database does not answer: {first_line(error)}") from None
     finally:
         services.close()
 

@@ -16,6 +16,7 @@ import click
 
 from server import __version__
 from server.config import Role, SettingError, Settings, load_settings, setting_lines, unknown_names
+from server.logs import first_line, start_logging
 
 # Commands of other modules: name → (module, attribute, first line of help).
 LAZY_COMMANDS = {
@@ -69,7 +70,6 @@ def program() -> None:
 @click.option("--site", "first_site_domain", help="Domain of the site that the first start makes.")
 def serve_command(**options: Any) -> None:
     """Take hits, store them, show pages. The first start makes the data folder and a first site."""
-    from server.logs import start_logging
     from server.serve import serve
 
     settings = load_settings(**options)
@@ -155,8 +155,7 @@ def _database(settings: Settings) -> Callable[[Callable[[Any], Any]], Any]:
             migrate_app_database(settings, engine)
             return work(engine)
         except SQLAlchemyError as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise click.ClickException(f"the app database does not answer: {reason}") from None
+            raise click.ClickException(f"the app database does not answer: {first_line(error)}") from None
         finally:
             engine.dispose()
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from server.config import Settings, load_settings
+from server.logs import first_line, start_logging
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -174,8 +175,7 @@ def restore_command(backup: str, replaces: bool) -> None:
                     replaces=replaces
                 )
         except SQLAlchemyError as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise click.ClickException(f"the app database does not take it: {reason}") from None
+            raise click.ClickException(f"the app database does not take it: {first_line(error)}") from None
         finally:
             engine.dispose()
     click.echo(
@@ -211,8 +211,7 @@ def _app_database(settings: Settings) -> Iterator[Engine]:
         migrate_app_database(settings, engine)
         yield engine
     except SQLAlchemyError as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise click.ClickException(f"the app database does not answer: {reason}") from None
+        raise click.ClickException(f"the app database does not answer: {first_line(error)}") from None
     finally:
         engine.dispose()
 
@@ -223,7 +222,6 @@ def telling() -> Iterator[None]:
     from clickhouse_driver.errors import Error as StoreError
 
     from server.backups.errors import BackupError
-    from server.logs import start_logging
 
     start_logging("error", sys.stderr)
     try:
@@ -231,8 +229,7 @@ def telling() -> Iterator[None]:
     except BackupError as error:
         raise click.ClickException(str(error)) from None
     except (StoreError, ConnectionError, TimeoutError, EOFError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise click.ClickException(f"ClickHouse does not answer as it should: {reason}") from None
+        raise click.ClickException(f"ClickHouse does not answer as it should: {first_line(error)}") from None
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import click
 
 from server.cli_backup import progress_bar, telling
 from server.config import PREFIX, load_settings
+from server.logs import first_line
 
 
 @click.command("move")
@@ -38,8 +39,7 @@ def move_command(settings_file: Path, *, practises: bool, replaces: bool) -> Non
         except MoveError as error:
             raise click.ClickException(str(error)) from None
         except SQLAlchemyError as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise click.ClickException(f"an app database does not take it: {reason}") from None
+            raise click.ClickException(f"an app database does not take it: {first_line(error)}") from None
     for note in moved.notes:
         click.echo(f"Note: {note}", err=True)
     took = f"{moved.rows:,} rows and {moved.app_rows:,} of the app database, in {time.monotonic() - began_s:.1f} s"

@@ -26,6 +26,7 @@ from server.app_database import migrate_app_database, reading, writing
 from server.clock import now_ms, time_text
 from server.config import load_settings
 from server.data_folder import prepare_data_folder
+from server.logs import first_line
 from server.models import LoginSession, Membership, TokenPurpose, User
 from server.services import Services, open_services
 
@@ -166,7 +167,6 @@ def _run(work: Callable[[Services], Result]) -> Result:
         migrate_app_database(settings, services.engine)
         return work(services)
     except SQLAlchemyError as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise click.ClickException(f"the app database does not answer: {reason}") from None
+        raise click.ClickException(f"the app database does not answer: {first_line(error)}") from None
     finally:
         services.close()

@@ -25,6 +25,11 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _QUOTED_ROW = re.compile(r"(?m)^DETAIL: .*\n?")
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, without what drivers append to it: statements, parameters, traces of a server."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class JsonFormatter(logging.Formatter):
     """Turns a log record into one line of JSON."""
 

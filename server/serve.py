@@ -25,6 +25,7 @@ from server.clock import now_ms
 from server.config import PREFIX, SettingError, Settings, masked
 from server.data_folder import local_key, prepare_data_folder
 from server.embedded import EmbeddedClickHouse, EmbeddedUnavailable, find_engine, home_folder
+from server.logs import first_line
 from server.retry import Backoff
 from server.salts import keep_salts
 from server.sites import FIRST_ACCOUNT_ID, add_site, list_sites
@@ -79,7 +80,7 @@ def prepare_app_database(settings: Settings) -> Prepared:
         token = make_first_run_token(engine, now_ms())
     except SQLAlchemyError as error:
         value = masked("app_database_url", settings.app_database_url)
-        expected = f"a database that answers ({_first_line(error)})"
+        expected = f"a database that answers ({first_line(error)})"
         raise SettingError(f"{PREFIX}APP_DATABASE_URL", value, expected) from None
     finally:
         engine.dispose()
@@ -110,7 +111,7 @@ class StorePreparer(threading.Thread):
                 applied = self._migrate()
             except Exception as error:  # whatever it is, hits wait in the spool and the next attempt may succeed
                 delay_s = backoff.next_s()
-                reason = {"reason": f"{type(error).__name__}: {_first_line(error)}", "again_in_s": round(delay_s, 1)}
+                reason = {"reason": f"{type(error).__name__}: {first_line(error)}", "again_in_s": round(delay_s, 1)}
                 log.warning("ClickHouse is not ready; hits wait in the spool", extra=reason)
                 self._stopping.wait(delay_s)
             else:
@@ -200,7 +201,3 @@ def next_steps(settings: Settings, prepared: Prepared) -> str:
             "",
         ]
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
