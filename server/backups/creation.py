@@ -207,17 +207,15 @@ class BackupMaker:
 
     def _settle(self, until_ms: int) -> bool:
         """Wait until everything that was answered before is stored; whether it is."""
-        waited_s = 0.0
-        while True:
+
+        def behind_ms() -> int:
             watermark_ms = minimum_watermark(self.engine)
-            if watermark_ms is None or watermark_ms >= until_ms:
-                return True
-            if waited_s >= self.settle_s:
-                log.warning("a backup does not wait for the watermark", extra={"behind_ms": until_ms - watermark_ms})
-                return False
-            self._tell(0, 0, "waiting for hits in spools")
-            self.pause(SETTLE_POLL_S)
-            waited_s += SETTLE_POLL_S
+            return 0 if watermark_ms is None else max(0, until_ms - watermark_ms)
+
+        left_ms = self._wait_while(behind_ms, "waiting for hits in spools")
+        if left_ms:
+            log.warning("a backup does not wait for the watermark", extra={"behind_ms": left_ms})
+        return not left_ms
 
     def _check_restored(self, before: Manifest | None) -> None:
         """Raises `NotRestored` for an installation that waits for its restore after a disaster, or for its end."""
@@ -239,17 +237,22 @@ class BackupMaker:
     def _wait_for_moves(self) -> None:
         """Wait until no rows are between two partitions. None are put there while a backup is being made."""
         switching = select(func.count()).select_from(RetentionMove).where(RetentionMove.state == "switching")
-        waited_s = 0.0
-        while True:
+
+        def moves() -> int:
             with reading(self.engine) as session:
-                moves = session.execute(switching).scalar_one()
-            if not moves:
-                return
-            if waited_s >= self.settle_s:
-                raise RowsUnderWay(moves)
-            self._tell(0, 0, "waiting for rows that change their retention class")
+                return session.execute(switching).scalar_one()
+
+        if left := self._wait_while(moves, "waiting for rows that change their retention class"):
+            raise RowsUnderWay(left)
+
+    def _wait_while(self, left: Callable[[], int], what: str) -> int:
+        """Wait until nothing is left, but no longer than `settle_s`; how much is."""
+        waited_s = 0.0
+        while (count := left()) and waited_s < self.settle_s:
+            self._tell(0, 0, what)
             self.pause(SETTLE_POLL_S)
             waited_s += SETTLE_POLL_S
+        return count
 
     def _changed_meanwhile(self, rows: EventRows, new: list[PartitionCopy]) -> list[PartitionCopy]:
         """The new copies; those of partitions that changed while they were copied have no fingerprint.
