@@ -49,11 +49,6 @@ def month_version_of(closing_ms: int, month: date) -> int:
     return MONTH_BIT + version_of(closing_ms, last_date(month), has_values=True)
 
 
-def is_of_month(version: int) -> bool:
-    """Whether a version is one of a month's rows."""
-    return version >= MONTH_BIT
-
-
 def digest_of(versions: Iterable[int]) -> str:
     """Stands for a set of versions."""
     text = ",".join(map(str, sorted(versions)))
