@@ -8,8 +8,6 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from server.embedded import home_folder, published_address
 from tests.adversity.exactly_once import assert_audit_holds, stored_paths, wait_until_drained
 from tests.adversity.load import RememberingLoad, wait_for_acknowledged
 from tests.services.footfall import FootfallServer, running_footfall
+from tests.services.waiting import wait_until
 
 RESTARTS = int(os.environ.get("FOOTFALL_RESTARTS", "3"))
 DOMAIN = "localhost"
@@ -26,15 +25,6 @@ DOMAIN = "localhost"
 IN_FORCE_WITHIN_S = 5.0
 
 pytestmark = pytest.mark.timeout(3_600)
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> float:
-    """Seconds until it was so."""
-    began_s = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began_s < timeout_s, "it did not happen in time"
-        time.sleep(0.05)
-    return time.monotonic() - began_s
 
 
 def metric(server: FootfallServer, name: str) -> list[float]:

@@ -7,7 +7,7 @@ its process, while the other shard goes on. Reading, and `footfall audit`, see b
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tests.adversity.exactly_once import assert_audit_holds, assert_exactly_once
 from tests.adversity.kept_clickhouse import KeptClickHouse
 from tests.adversity.load import RememberingLoad, wait_for_acknowledged
 from tests.services.footfall import FootfallServer
+from tests.services.waiting import wait_until
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 
@@ -59,13 +60,6 @@ def ask(address: ClickHouseAddress, question: str) -> list[tuple[object, ...]]:
 
 def rows(address: ClickHouseAddress) -> int:
     return int(str(ask(address, "SELECT count() FROM events_local")[0][0]))
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def waiting(footfall: FootfallServer) -> int:

@@ -13,7 +13,6 @@ import sqlite3
 import struct
 import tarfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from server.app_database import newest_migration
@@ -21,6 +20,7 @@ from server.clickhouse_tcp import BlockConnection
 from server.embedded import home_folder, published_address
 from tests.reference.crc32c import crc32c
 from tests.services.footfall import FootfallServer, running_footfall
+from tests.services.waiting import wait_until
 from tests.upgrades.make_previous import SPOOLED, STORED, send
 
 FUTURE = "29991231_future"
@@ -57,13 +57,6 @@ def ask(server: FootfallServer, path: str) -> dict[str, object]:
         return document
     finally:
         connection.close()
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def test_the_previous_release_s_data_is_taken_over_and_the_next_one_s_schema_used(tmp_path: Path) -> None:
