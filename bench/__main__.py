@@ -34,6 +34,12 @@ def suite_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(suites.__path__) if not module.name.startswith("_"))
 
 
+def suites_of_all() -> list[str]:
+    """The suites that `all` stands for: those too long for it say so with `IN_ALL = False`."""
+    modules = {name: importlib.import_module(f"bench.suites.{name}") for name in suite_names()}
+    return [name for name, module in modules.items() if getattr(module, "IN_ALL", True)]
+
+
 def run_suite(name: str, run: Run) -> Iterator[Result]:
     """The results of one suite, as they are measured."""
     module = importlib.import_module(f"bench.suites.{name}")
@@ -74,7 +80,11 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "names", nargs="+", metavar="NAME", choices=[*suite_names(), "all"], help=f"all, {', '.join(suite_names())}"
+        "names",
+        nargs="+",
+        metavar="NAME",
+        choices=[*suite_names(), "all"],
+        help=f"{', '.join(suite_names())}; all: those that say nothing else",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per result and line")
     parser.add_argument(
@@ -110,7 +120,9 @@ def main() -> int:
         events=arguments.events,
         keep=arguments.keep,
     )
-    names = suite_names() if "all" in arguments.names else arguments.names
+    names = list(
+        dict.fromkeys(each for name in arguments.names for each in (suites_of_all() if name == "all" else [name]))
+    )
     results: list[Result] = []
     for name in names:
         with console.status(f"measuring {name}"):

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from bench import harness
-from bench.__main__ import suite_names, table_row
+from bench import harness, suites
+from bench.__main__ import suite_names, suites_of_all, table_row
 from bench.harness import Budget, Cpus, Result, Run
 
 
@@ -104,3 +104,12 @@ def test_every_suite_has_a_measure_function() -> None:
 
     for name in suite_names():
         assert callable(importlib.import_module(f"bench.suites.{name}").measure)
+
+
+def test_all_leaves_out_the_suites_that_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "front" in suites_of_all()
+    monkeypatch.setattr("bench.suites.front.IN_ALL", False, raising=False)
+    assert "front" not in suites_of_all()
+    assert "front" in suite_names()
+    assert suites.__doc__ is not None
+    assert "IN_ALL" in suites.__doc__
