@@ -54,7 +54,7 @@ format: .make/dev ## rewrite the sources as `make check` wants them
 bench: .make/built .make/dev ## every benchmark: ours, theirs, ratio
 	@$(PY) -m tests.services --install nginx wrk
 	$(PY) -m bench all
-	$(PY) -m pytest -q tests/bench/test_micro.py --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
+	$(PY) -m pytest -q bench/micro --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
 	@cd rust_ext && for target in $$(cargo +nightly fuzz list); do \

@@ -212,18 +212,19 @@ def pinned(*cpus: int) -> Iterator[None]:
 
 def require_release_build(*, any_build: bool) -> dict[str, object]:
     """Refuse anything but release builds; with `any_build`, return notes that name the build instead."""
-    from rust_ext import build_profile
+    import rust_ext
+    from core_ext import native
 
     if not __debug__:
         raise WrongBuildError("python -O drops the assertions that check every answer")
-    profile = build_profile()
-    if profile == "release":
+    found = {"rust_ext": rust_ext.build_profile(), "core_ext": str(native.build_profile())}
+    others = {name: profile for name, profile in found.items() if profile != "release"}
+    if not others:
         return {}
     if not any_build:
-        raise WrongBuildError(
-            f"rust_ext is a {profile} build: run `make build`, or pass --any-build to measure it all the same"
-        )
-    return {"build": profile}
+        listed = ", ".join(f"{name} is a {profile} build" for name, profile in others.items())
+        raise WrongBuildError(f"{listed}: run `make build`, or pass --any-build to measure it all the same")
+    return {"build": ", ".join(dict.fromkeys(others.values()))}
 
 
 def machine() -> dict[str, object]:

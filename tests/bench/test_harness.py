@@ -72,9 +72,11 @@ def test_json_line_has_the_five_keys_first() -> None:
     assert "kept" in table_row(result)
 
 
-@pytest.mark.parametrize("profile", ["debug", "quick"])
-def test_other_builds_are_refused_or_named(monkeypatch: pytest.MonkeyPatch, profile: str) -> None:
-    monkeypatch.setattr("rust_ext.build_profile", lambda: profile)
+@pytest.mark.parametrize(
+    ("module", "profile"), [("rust_ext", "debug"), ("rust_ext", "quick"), ("core_ext.native", "checked")]
+)
+def test_other_builds_are_refused_or_named(monkeypatch: pytest.MonkeyPatch, module: str, profile: str) -> None:
+    monkeypatch.setattr(f"{module}.build_profile", lambda: profile)
     with pytest.raises(harness.WrongBuildError, match=profile):
         harness.require_release_build(any_build=False)
     assert harness.require_release_build(any_build=True) == {"build": profile}
