@@ -74,9 +74,14 @@ def write_script(folder: Path, requests: Iterable[bytes]) -> Path:
     return script
 
 
-def run_wrk(program: Path, script: Path, *, port: int, seconds: int, cpu: int, connections: int = 64) -> Outcome:
-    """One run against a loopback port. Any error, lost or refused request raises LoadError."""
-    command = ["taskset", "-c", str(cpu), str(program), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
+def run_wrk(
+    program: Path, script: Path, *, port: int, seconds: int, cpu: int, connections: int = 64, timeout_s: int = 2
+) -> Outcome:
+    """One run against a loopback port. Any error, lost or refused request, and any answer that took longer than
+    `timeout_s`, raises LoadError.
+    """
+    command = ["taskset", "-c", str(cpu), str(program), "-t1", f"-c{connections}", f"-d{seconds}s"]
+    command += [f"--timeout={timeout_s}s", "-s", str(script)]
     done = subprocess.run(
         [*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=False, timeout=seconds + 30
     )

@@ -1,0 +1,209 @@
+"""The suite of peers counts rightly: requests in each form, what is stored, what is lost. Its figures need a quiet
+machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from bench.harness import Run, choose_cpus
+from bench.peers import killing
+from bench.peers.answering import Granian, GranianRsgi, Uvicorn
+from bench.peers.clickhouse_inserts import AsyncInsert, BufferTable, InsertEach
+from bench.peers.clickhouse_store import ClickHouseStore
+from bench.peers.hit_application import asgi
+from bench.peers.killing import Loss, loss_when_killed
+from bench.peers.peer import AbsentError, Peer, ProcessPeer
+from bench.suites import peers
+from bench.suites.peers import Course, Round, Scripts, measure_round, results, verify
+from bench.traffic import TrafficMix, generate_hits
+from tests.services import program
+
+HITS = list(generate_hits(50, seed=3, mix=TrafficMix(bot_share=0.0)))
+QUICK = Run(cpus=choose_cpus(), rounds=1, quick=True)
+
+
+class FileServer(ProcessPeer):
+    """A peer of the test's own: its store is a file."""
+
+    name = "file_server"
+    form = "a test's"
+
+    def __init__(self, folder: Path, mode: str) -> None:
+        super().__init__(folder)
+        self.mode = mode
+        self.file = folder / "paths"
+        self.patience_s = 0.3
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "tests.bench.forgetful_server", str(self.port), str(self.file), self.mode]
+
+    def stored_paths(self) -> list[str]:
+        return self.file.read_text().split()
+
+    def stored(self) -> int:
+        return len(self.stored_paths())
+
+
+def lost_by(folder: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> Loss:
+    monkeypatch.setattr(killing, "CLIENTS", 4)
+    peer = FileServer(folder, mode)
+    peer.start()
+    try:
+        return loss_when_killed(peer, "example.com", seconds=0.4)
+    finally:
+        peer.stop()
+
+
+def test_a_peer_that_writes_before_it_answers_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = lost_by(tmp_path, "honest", monkeypatch)
+    assert loss.answered > 0
+    assert (loss.lost, loss.doubled, loss.refused) == (0, 0, 0)
+
+
+def test_a_peer_that_loses_hits_is_seen_as_losing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = lost_by(tmp_path, "forgetful", monkeypatch)
+    assert loss.answered > 20
+    # Up to four hits were under way when it was killed, and may be stored without an answer.
+    assert abs(loss.lost - loss.answered / 10) <= 5
+    assert abs(loss.doubled - loss.answered / 10) <= 5
+    assert loss.lost > 0
+    assert loss.doubled > 0
+
+
+def test_peers_without_a_store_answer_the_same_hits(tmp_path: Path) -> None:
+    scripts = Scripts(tmp_path, HITS)
+    for peer in (Uvicorn(tmp_path), Granian(tmp_path), GranianRsgi(tmp_path)):
+        peer.start()
+        try:
+            measured = measure_round(QUICK, Course(peer, scripts.script(peer)), program("wrk"))
+        finally:
+            peer.stop()
+        assert measured.answered > 0
+        assert measured.stored is None
+        assert measured.server_cpu_s > 0
+        assert measured.store_cpu_s == 0
+    assert len(list(tmp_path.glob("requests-*"))) == 1, "the same form is written once"
+
+
+def test_every_hit_that_clickhouse_takes_is_a_row(tmp_path: Path) -> None:
+    store = ClickHouseStore(tmp_path / "clickhouse")
+    store.start()
+    try:
+        paths = {"/probe"} | {"/" + hit.url.split("/", 3)[3].split("?")[0] for hit in HITS}
+        scripts = Scripts(tmp_path, HITS)
+        for peer in (InsertEach(tmp_path, store), BufferTable(tmp_path, store), AsyncInsert(tmp_path, store)):
+            try:
+                peer.start()
+            except AbsentError:
+                # libchdb has no queue for asynchronous inserts.
+                if not isinstance(peer, AsyncInsert):
+                    raise
+                continue
+            before = peer.stored()
+            course = Course(peer, scripts.script(peer))
+            measured = measure_round(QUICK, course, program("wrk"))
+            assert peer.stored() - before == measured.stored
+            course.rounds.append(measured)
+            verify(course)
+            assert set(peer.stored_paths()) <= paths
+    finally:
+        store.kill()
+
+
+def test_what_the_application_does_not_know_is_no_hit() -> None:
+    assert answer_of(b'{"n": "pageview", "u": "https://example.com/"}') == 202
+    assert answer_of(b'{"n": "pageview"}') == 400
+    assert answer_of(b"no JSON") == 400
+    assert answer_of(b"[]") == 400
+
+
+def answer_of(body: bytes) -> int:
+    """The status for a body that comes in two messages."""
+    incoming = [{"body": body[:3], "more_body": True}, {"body": body[3:], "more_body": False}]
+    outgoing: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return incoming.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        outgoing.append(message)
+
+    asyncio.run(asgi({"type": "http"}, receive, send))
+    status: int = outgoing[0]["status"]
+    return status
+
+
+def test_a_row_holds_the_hit_with_its_address_and_agent() -> None:
+    store = ClickHouseStore(Path("unused"))
+    request = InsertEach(Path("unused"), store).request(HITS[0])
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert b"INSERT+INTO+insert_each+FORMAT+JSONEachRow" in head
+    row = orjson.loads(body)
+    assert (row["u"], row["address"], row["agent"]) == (HITS[0].url, HITS[0].address, HITS[0].agent.text)
+    assert b"wait_for_async_insert=1" in AsyncInsert(Path("unused"), store).request(HITS[0])
+
+
+class Named(Peer):
+    """Neither started nor sent anything."""
+
+    form = "a test's"
+
+    def __init__(self, name: str, *, stores: bool) -> None:
+        super().__init__(Path("unused"))
+        self.name = name
+        self.stores = stores
+
+    def start(self) -> None:
+        raise AbsentError("a test")
+
+    def kill(self) -> None:
+        pass
+
+    @property
+    def server_pids(self) -> list[int]:
+        return []
+
+
+def course(name: str, *, stored: int | None, cpu_s: float, lost: int = 0) -> Course:
+    made = Course(Named(name, stores=stored is not None), Path("unused"))
+    made.rounds = [Round(1000, stored, cpu_s, cpu_s, 1.0, 0.1)]
+    made.loss = None if stored is None else Loss(100, 100 - lost, lost, 0, 0)
+    return made
+
+
+def test_whoever_stores_is_compared_with_rows_and_who_does_not_with_segments() -> None:
+    sealed, stored = course("sealed", stored=1000, cpu_s=0.01), course("stored", stored=1000, cpu_s=0.02)
+    others = [course("nginx", stored=None, cpu_s=0.005), course("buffer_table", stored=900, cpu_s=2, lost=7)]
+    lines = {
+        line.name: line for line in results(QUICK, sealed, stored, others, {"goat": "there is no Go toolchain here"})
+    }
+    assert lines["peers_nginx"].ratio == pytest.approx(0.5)
+    assert lines["peers_nginx"].kept is False
+    assert lines["peers_buffer_table"].ratio == pytest.approx(100)
+    assert lines["peers_buffer_table"].kept
+    assert lines["peers_goat"].as_json()["absent"] == "there is no Go toolchain here"
+    assert lines["peers_goat"].kept is None
+    assert lines["lost_when_killed_stored"].kept
+    assert lines["lost_when_killed_buffer_table"].theirs == 7
+    assert "lost_when_killed_nginx" not in lines
+
+
+def test_ours_that_lost_one_hit_is_no_result() -> None:
+    with pytest.raises(AssertionError):
+        verify(course("stored", stored=999, cpu_s=1))
+    losing = course("stored", stored=1000, cpu_s=1, lost=1)
+    (line,) = results(QUICK, course("sealed", stored=1000, cpu_s=1), losing, [], {})
+    assert line.kept is False
+
+
+def test_every_peer_has_a_factor(tmp_path: Path) -> None:
+    names = {peer.name for peer in peers.candidates(tmp_path, ClickHouseStore(tmp_path))}
+    assert names == peers.AT_LEAST.keys()
