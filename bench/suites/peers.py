@@ -32,14 +32,17 @@ from pathlib import Path
 from bench.collector_process import SITE
 from bench.harness import Budget, Result, Run, pinned
 from bench.peers.answering import Granian, GranianRsgi, Nginx, Tornado, Uvicorn
+from bench.peers.clickhouse_bulk import ClickHouseBulk
 from bench.peers.clickhouse_inserts import AsyncInsert, AsyncInsertNoWait, BufferTable, InsertEach
 from bench.peers.clickhouse_store import ClickHouseStore
 from bench.peers.footfall import Sealed, Stored
+from bench.peers.goatcounter import GoatCounter
 from bench.peers.killing import Loss, loss_when_killed
 from bench.peers.peer import AbsentError, Peer
+from bench.peers.umami import Umami
 from bench.procfs import cpu_s
 from bench.traffic import Hit, TrafficMix, generate_hits
-from bench.wrk import run_wrk, write_script
+from bench.wrk import LoadError, run_wrk, write_script
 from tests.services import program
 
 IN_ALL = False
@@ -77,6 +80,9 @@ AT_LEAST = {
     # Not measured yet, since they cannot be had where this was written: ahead is what is asked.
     "async_insert_wait": 1,
     "async_insert_no_wait": 1,
+    "clickhouse_bulk": 1,
+    "goatcounter": 1,
+    "umami": 1,
 }
 
 
@@ -195,6 +201,9 @@ def candidates(folder: Path, store: ClickHouseStore) -> list[Peer]:
         AsyncInsertNoWait(folder, store),
         BufferTable(folder, store),
         InsertEach(folder, store),
+        ClickHouseBulk(folder, store),
+        GoatCounter(folder),
+        Umami(folder),
     ]
 
 
@@ -237,31 +246,41 @@ def measure_peers(run: Run, peers: Callable[[Path, ClickHouseStore], list[Peer]]
         assert stored is not None
         others = [course for peer in peers(folder, store) if (course := started(peer)) is not None]
         everybody = [sealed, stored, *others]
-        interleave(run, everybody, wrk)
+        for name, reason in interleave(run, everybody, wrk).items():
+            assert name not in (sealed.peer.name, stored.peer.name), reason
+            absent[name] = reason
+            print(f"absent: {name}: {reason}", file=sys.stderr)
+        others = [course for course in others if course.peer.name not in absent]
         verify(sealed)
         verify(stored)
-        for course in [course for course in others if not all(one.answered for one in course.rounds)]:
-            others.remove(course)
-            everybody.remove(course)
-            absent[course.peer.name] = "it answered nothing in a whole round: this machine is too busy"
         with pinned(run.cpus.server, run.cpus.client):
-            for course in everybody:
-                if course.peer.stores and course is not sealed:
+            for course in (stored, *others):
+                if course.peer.stores:
                     course.loss = loss_when_killed(course.peer, SITE, seconds=QUICK_KILL_S if run.quick else KILL_S)
         yield from results(run, sealed, stored, others, absent)
 
 
-def interleave(run: Run, everybody: list[Course], wrk: Path) -> None:
+def interleave(run: Run, everybody: list[Course], wrk: Path) -> dict[str, str]:
     """Round after round, each in the other direction than the one before. The first warms everybody and is kept in a
-    quick run only.
+    quick run only. Returns who failed under load, and how; they get no further round.
     """
+    failed: dict[str, str] = {}
     warming = 0 if run.quick else 1
     kept = 1 if run.quick else min(run.rounds, MOST_ROUNDS)
     for number in range(warming + kept):
         for course in everybody if number % 2 else reversed(everybody):
-            measured = measure_round(run, course, wrk)
-            if number >= warming:
+            if course.peer.name in failed:
+                continue
+            try:
+                measured = measure_round(run, course, wrk)
+            except LoadError as error:
+                failed[course.peer.name] = str(error)
+                continue
+            if not measured.answered:
+                failed[course.peer.name] = "it answered nothing in a whole round"
+            elif number >= warming:
                 course.rounds.append(measured)
+    return failed
 
 
 def results(run: Run, sealed: Course, stored: Course, others: list[Course], absent: dict[str, str]) -> Iterator[Result]:

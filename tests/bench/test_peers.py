@@ -5,9 +5,12 @@ machine.
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import pytest
@@ -15,14 +18,19 @@ import pytest
 from bench.harness import Run, choose_cpus
 from bench.peers import killing
 from bench.peers.answering import Granian, GranianRsgi, Uvicorn
+from bench.peers.clickhouse_bulk import ClickHouseBulk
 from bench.peers.clickhouse_inserts import AsyncInsert, BufferTable, InsertEach
 from bench.peers.clickhouse_store import ClickHouseStore
+from bench.peers.go_programs import GoProgram
+from bench.peers.goatcounter import GoatCounter
 from bench.peers.hit_application import asgi
 from bench.peers.killing import Loss, loss_when_killed
 from bench.peers.peer import AbsentError, Peer, ProcessPeer
+from bench.peers.umami import Umami
 from bench.suites import peers
 from bench.suites.peers import Course, Round, Scripts, measure_round, results, verify
-from bench.traffic import TrafficMix, generate_hits
+from bench.traffic import HitKind, TrafficMix, generate_hits
+from bench.wrk import LoadError
 from tests.services import program
 
 HITS = list(generate_hits(50, seed=3, mix=TrafficMix(bot_share=0.0)))
@@ -207,3 +215,96 @@ def test_ours_that_lost_one_hit_is_no_result() -> None:
 def test_every_peer_has_a_factor(tmp_path: Path) -> None:
     names = {peer.name for peer in peers.candidates(tmp_path, ClickHouseStore(tmp_path))}
     assert names == peers.AT_LEAST.keys()
+
+
+FAKE_GO = """#!/bin/sh
+echo "$@" >> "{calls}"
+{action}
+"""
+
+
+def fake_go(folder: Path, monkeypatch: pytest.MonkeyPatch, action: str) -> Path:
+    """A `go` that is first on PATH; the file that its arguments are written to."""
+    (folder / "path").mkdir()
+    go, calls = folder / "path" / "go", folder / "calls"
+    go.write_text(FAKE_GO.format(calls=calls, action=action))
+    go.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{go.parent}:{os.environ['PATH']}")
+    return calls
+
+
+def test_a_module_that_go_refuses_is_absent_with_its_words_and_asked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = fake_go(tmp_path, monkeypatch, "echo 'not available' >&2; exit 1")
+    program = GoProgram("goat", "example.com/goat", "v1.2.3")
+    for _ in range(2):
+        with pytest.raises(AbsentError, match=r"go install example.com/goat@v1.2.3 failed: not available"):
+            program.path(tmp_path / "bin")
+    assert calls.read_text() == "install example.com/goat@v1.2.3\n"
+
+
+def test_a_module_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = fake_go(tmp_path, monkeypatch, 'echo built > "$GOBIN/goat"')
+    program = GoProgram("goat", "example.com/goat", "v1.2.3")
+    for _ in range(2):
+        assert program.path(tmp_path / "bin").read_text() == "built\n"
+    assert len(calls.read_text().splitlines()) == 1
+
+
+def test_without_go_its_peers_are_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AbsentError, match="no Go toolchain"):
+        GoProgram("goat", "example.com/goat", "v1.2.3").path(tmp_path)
+    with pytest.raises(AbsentError, match="libquery_engine"):
+        Umami(tmp_path).start()
+
+
+def test_goatcounter_is_sent_what_its_script_sends_and_counted_by_its_paths(tmp_path: Path) -> None:
+    peer = GoatCounter(tmp_path)
+    view = next(hit for hit in HITS if hit.kind is HitKind.PAGEVIEW)
+    vitals = next(hit for hit in HITS if hit.kind is HitKind.VITALS)
+    line, _, rest = peer.request(view).partition(b"\r\n")
+    query = parse_qs(urlsplit(line.split()[1].decode()).query)
+    assert query["p"] == [urlsplit(view.url).path]
+    assert "e" not in query
+    assert b"Content-Length: 0" in rest
+    assert f"User-Agent: {view.agent.text}".encode() in rest
+    assert b"p=vitals" in peer.request(vitals)
+    assert b"e=true" in peer.request(vitals)
+    with sqlite3.connect(peer.database) as connection:
+        connection.execute("CREATE TABLE paths (path_id INTEGER, path TEXT)")
+        connection.execute("CREATE TABLE hits (hit_id INTEGER, path_id INTEGER)")
+        connection.execute("INSERT INTO paths VALUES (1, '/a'), (2, '/b')")
+        connection.execute("INSERT INTO hits VALUES (1, 1), (2, 2), (3, 1)")
+    connection.close()
+    assert sorted(peer.stored_paths()) == ["/a", "/a", "/b"]
+    assert peer.stored() == 3
+
+
+def test_clickhouse_bulk_passes_on_to_the_store_of_the_run(tmp_path: Path) -> None:
+    store = ClickHouseStore(tmp_path)
+    peer = ClickHouseBulk(tmp_path, store)
+    assert peer.configuration()["clickhouse"] == {
+        "down_timeout": 60,
+        "connect_timeout": 10,
+        "servers": [f"http://127.0.0.1:{store.http_port}"],
+    }
+    assert b"INSERT+INTO+clickhouse_bulk+FORMAT+JSONEachRow" in peer.request(HITS[0])
+
+
+def test_a_peer_that_fails_under_load_is_named_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = course("good", stored=None, cpu_s=1), course("bad", stored=None, cpu_s=1)
+    asked: list[str] = []
+
+    def measure(run: Run, one: Course, wrk: Path) -> Round:
+        asked.append(one.peer.name)
+        if one is bad:
+            raise LoadError("some requests failed")
+        return Round(1, None, 1.0, 0.0, 1.0, 0.0)
+
+    monkeypatch.setattr(peers, "measure_round", measure)
+    run = Run(cpus=choose_cpus(), rounds=2)
+    assert peers.interleave(run, [good, bad], tmp_path) == {"bad": "some requests failed"}
+    assert asked == ["bad", "good", "good", "good"]
+    assert len(good.rounds) == 3, "one that was there, and two after the warming one"
