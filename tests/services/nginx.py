@@ -1,4 +1,6 @@
-"""A real nginx on a free loopback port, one worker, with the `server` body that a test or benchmark gives it."""
+"""A real nginx on a free loopback port, one worker, with the `server` body that a test or benchmark gives it, and what
+stands beside it.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,18 @@ http {{
   access_log off;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  {beside}
   server {{ listen 127.0.0.1:{port}; {body} }}
 }}
 """
 
 
 @contextlib.contextmanager
-def running_nginx(folder: Path, body: str = "location / { return 204; }") -> Iterator[int]:
+def running_nginx(folder: Path, body: str = "location / { return 204; }", beside: str = "") -> Iterator[int]:
     """The port of an nginx that lives inside the `with`."""
     port = free_port()
     config = folder / "nginx.conf"
-    config.write_text(CONFIG.format(folder=folder, port=port, body=body))
+    config.write_text(CONFIG.format(folder=folder, port=port, body=body, beside=beside))
     child = subprocess.Popen(
         [str(program("nginx")), "-p", str(folder), "-c", str(config)],
         stdout=subprocess.DEVNULL,
