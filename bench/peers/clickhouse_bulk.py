@@ -14,7 +14,7 @@ import json
 import os
 from pathlib import Path
 
-from bench.peers.clickhouse_inserts import COLUMNS, insert_request
+from bench.peers.clickhouse_inserts import COLUMNS, ONE_CORE, insert_request
 from bench.peers.clickhouse_store import ClickHouseStore
 from bench.peers.go_programs import GoProgram
 from bench.peers.peer import ProcessPeer
@@ -71,7 +71,7 @@ class ClickHouseBulk(ProcessPeer):
 
     def request(self, hit: Hit) -> bytes:
         """One INSERT."""
-        return insert_request(hit, self.name, {})
+        return insert_request(hit, self.name, ONE_CORE)
 
     def stored(self) -> int:
         """Rows of its table."""
@@ -80,6 +80,14 @@ class ClickHouseBulk(ProcessPeer):
     def stored_paths(self) -> list[str]:
         """Of its table."""
         return [str(path) for (path,) in self.store.select(f"SELECT path(u) FROM {self.name}")]
+
+    def wake(self) -> None:
+        """Its parts are merged while it is measured."""
+        self.store.start_merges(self.name)
+
+    def rest(self) -> None:
+        """And not while others are."""
+        self.store.stop_merges(self.name)
 
     def is_quiet(self) -> bool:
         """Merged."""

@@ -30,6 +30,9 @@ from bench.peers.clickhouse_store import ClickHouseStore
 from bench.peers.peer import HOST, AbsentError, Peer
 from bench.traffic import Hit, event_body
 
+# What a server chooses on one core; with the machine's cores a row of its own costs a third more.
+ONE_CORE = {"max_threads": 1, "max_insert_threads": 1, "input_format_parallel_parsing": 0}
+
 COLUMNS = """
     time DateTime64(3) DEFAULT now64(3), d LowCardinality(String), n LowCardinality(String), u String, r String,
     v UInt8, l String, q UInt16, sw UInt16, sh UInt16, tz LowCardinality(String), lg LowCardinality(String),
@@ -56,7 +59,7 @@ class InsertEach(Peer):
 
     name = "insert_each"
     form = "one synchronous INSERT per hit, JSONEachRow over HTTP"
-    settings: ClassVar[dict[str, int]] = {"async_insert": 0}
+    settings: ClassVar[dict[str, int]] = {"async_insert": 0, **ONE_CORE}
 
     def __init__(self, folder: Path, store: ClickHouseStore) -> None:
         super().__init__(folder)
@@ -104,6 +107,14 @@ class InsertEach(Peer):
         """Of its table."""
         return [str(path) for (path,) in self.store.select(f"SELECT path(u) FROM {self.name}")]
 
+    def wake(self) -> None:
+        """Its parts are merged while it is measured."""
+        self.store.start_merges(self.name)
+
+    def rest(self) -> None:
+        """And not while others are."""
+        self.store.stop_merges(self.name)
+
     def is_quiet(self) -> bool:
         """Flushed and merged."""
         return self.store.is_quiet()
@@ -134,7 +145,7 @@ class AsyncInsert(InsertEach):
     name = "async_insert_wait"
     form = "async_insert=1, wait_for_async_insert=1, JSONEachRow over HTTP, 256 connections"
     connections = 256
-    settings: ClassVar[dict[str, int]] = {"async_insert": 1, "wait_for_async_insert": 1}
+    settings: ClassVar[dict[str, int]] = {"async_insert": 1, "wait_for_async_insert": 1, **ONE_CORE}
     _was_asked = False
 
     def start(self) -> None:
@@ -161,4 +172,4 @@ class AsyncInsertNoWait(AsyncInsert):
     name = "async_insert_no_wait"
     form = "async_insert=1, wait_for_async_insert=0, JSONEachRow over HTTP"
     connections = Peer.connections
-    settings: ClassVar[dict[str, int]] = {"async_insert": 1, "wait_for_async_insert": 0}
+    settings: ClassVar[dict[str, int]] = {"async_insert": 1, "wait_for_async_insert": 0, **ONE_CORE}

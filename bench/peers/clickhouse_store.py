@@ -74,6 +74,16 @@ class ClickHouseStore:
         assert self._connection is not None, "not started"
         self._connection.command(statement)
 
+    def start_merges(self, *tables: str) -> None:
+        """Merge these from now on."""
+        for table in tables:
+            self.command(f"SYSTEM START MERGES {table}")
+
+    def stop_merges(self, *tables: str) -> None:
+        """Leave these as they are, until told otherwise or started again."""
+        for table in tables:
+            self.command(f"SYSTEM STOP MERGES {table}")
+
     def is_quiet(self) -> bool:
         """Whether nothing is merged and no asynchronous insert waits."""
         return not self.number(

@@ -96,6 +96,14 @@ class Stored(Sealed):
         """Of every row."""
         return [str(path) for (path,) in self.store.select(f"SELECT path FROM {self.database}.events")]
 
+    def wake(self) -> None:
+        """Its parts are merged while it is measured."""
+        self.store.start_merges(f"{self.database}.events", f"{self.database}.ledger")
+
+    def rest(self) -> None:
+        """And not while others are."""
+        self.store.stop_merges(f"{self.database}.events", f"{self.database}.ledger")
+
     def is_quiet(self) -> bool:
         """Nothing in the spool, nothing merged."""
         return not self._segments("open") and not self._segments("seg") and self.store.is_quiet()

@@ -75,6 +75,12 @@ class Peer(ABC):
         """End it for good."""
         self.kill()
 
+    def wake(self) -> None:  # noqa: B027 - most need nothing
+        """Called before each round, outside of what is measured."""
+
+    def rest(self) -> None:  # noqa: B027 - most need nothing
+        """Called after each round, outside of what is measured: what it still has to do must not burden others."""
+
     def request(self, hit: Hit) -> bytes:
         """The hit in its own form. The default is our tracker's beacon, unchanged."""
         return http_request(hit, host=HOST)
