@@ -14,7 +14,7 @@ import json
 import os
 from pathlib import Path
 
-from bench.peers.clickhouse_inserts import COLUMNS, ONE_CORE, insert_request
+from bench.peers.clickhouse_inserts import ONE_CORE, RowsInClickHouse, insert_request
 from bench.peers.clickhouse_store import ClickHouseStore
 from bench.peers.go_programs import GoProgram
 from bench.peers.peer import ProcessPeer
@@ -23,15 +23,14 @@ from bench.traffic import Hit
 PROGRAM = GoProgram("clickhouse-bulk", "github.com/nikepan/clickhouse-bulk", "v1.3.9")
 
 
-class ClickHouseBulk(ProcessPeer):
+class ClickHouseBulk(RowsInClickHouse, ProcessPeer):
     """Answers from memory."""
 
     name = "clickhouse_bulk"
     form = "clickhouse-bulk, 10,000 rows or 1 s, JSONEachRow over HTTP, GOMAXPROCS=1"
 
     def __init__(self, folder: Path, store: ClickHouseStore, program: GoProgram = PROGRAM) -> None:
-        super().__init__(folder)
-        self.store = store
+        super().__init__(folder, store)
         self.program = program
 
     def configuration(self) -> dict[str, object]:
@@ -51,8 +50,7 @@ class ClickHouseBulk(ProcessPeer):
     def start(self) -> None:
         """Its table and its configuration, then the program."""
         self.program.path()
-        create = f"CREATE TABLE IF NOT EXISTS {self.name} ({COLUMNS}) ENGINE = MergeTree ORDER BY (d, time)"
-        self.store.command(create)
+        self.create_table()
         (self.folder / "clickhouse-bulk.json").write_text(json.dumps(self.configuration()))
         super().start()
 
@@ -64,31 +62,6 @@ class ClickHouseBulk(ProcessPeer):
         """Go on one core."""
         return {**os.environ, "GOMAXPROCS": "1"}
 
-    @property
-    def store_pids(self) -> list[int]:
-        """ClickHouse."""
-        return [self.store.pid]
-
     def request(self, hit: Hit) -> bytes:
         """One INSERT."""
         return insert_request(hit, self.name, ONE_CORE)
-
-    def stored(self) -> int:
-        """Rows of its table."""
-        return self.store.number(f"SELECT count() FROM {self.name}")
-
-    def stored_paths(self) -> list[str]:
-        """Of its table."""
-        return [str(path) for (path,) in self.store.select(f"SELECT path(u) FROM {self.name}")]
-
-    def wake(self) -> None:
-        """Its parts are merged while it is measured."""
-        self.store.start_merges(self.name)
-
-    def rest(self) -> None:
-        """And not while others are."""
-        self.store.stop_merges(self.name)
-
-    def is_quiet(self) -> bool:
-        """Merged."""
-        return self.store.is_quiet()

@@ -54,50 +54,22 @@ def insert_request(hit: Hit, table: str, settings: dict[str, int]) -> bytes:
     return head.encode() + body
 
 
-class InsertEach(Peer):
-    """One part for every hit."""
-
-    name = "insert_each"
-    form = "one synchronous INSERT per hit, JSONEachRow over HTTP"
-    settings: ClassVar[dict[str, int]] = {"async_insert": 0, **ONE_CORE}
+class RowsInClickHouse(Peer):
+    """A peer whose hits end as rows of its own table in the run's ClickHouse."""
 
     def __init__(self, folder: Path, store: ClickHouseStore) -> None:
         super().__init__(folder)
-        self.port = store.http_port
         self.store = store
 
-    @property
-    def target(self) -> str:
-        """The table that hits are inserted into."""
-        return self.name
-
-    def start(self) -> None:
-        """The store runs already, unless it was killed."""
-        if not self.store.is_running:
-            self.store.start()
+    def create_table(self) -> None:
+        """Unless it is there."""
         create = f"CREATE TABLE IF NOT EXISTS {self.name} ({COLUMNS}) ENGINE = MergeTree ORDER BY (d, time)"
         self.store.command(create)
-
-    def kill(self) -> None:
-        """The store is what takes the hits."""
-        self.store.kill()
-
-    def stop(self) -> None:
-        """The store is not this peer's alone."""
-
-    @property
-    def server_pids(self) -> list[int]:
-        """None: the store takes the hits itself."""
-        return []
 
     @property
     def store_pids(self) -> list[int]:
         """ClickHouse."""
         return [self.store.pid]
-
-    def request(self, hit: Hit) -> bytes:
-        """One INSERT."""
-        return insert_request(hit, self.target, self.settings)
 
     def stored(self) -> int:
         """Rows of its table."""
@@ -118,6 +90,45 @@ class InsertEach(Peer):
     def is_quiet(self) -> bool:
         """Flushed and merged."""
         return self.store.is_quiet()
+
+
+class InsertEach(RowsInClickHouse):
+    """One part for every hit."""
+
+    name = "insert_each"
+    form = "one synchronous INSERT per hit, JSONEachRow over HTTP"
+    settings: ClassVar[dict[str, int]] = {"async_insert": 0, **ONE_CORE}
+
+    def __init__(self, folder: Path, store: ClickHouseStore) -> None:
+        super().__init__(folder, store)
+        self.port = store.http_port
+
+    @property
+    def target(self) -> str:
+        """The table that hits are inserted into."""
+        return self.name
+
+    def start(self) -> None:
+        """The store runs already, unless it was killed."""
+        if not self.store.is_running:
+            self.store.start()
+        self.create_table()
+
+    def kill(self) -> None:
+        """The store is what takes the hits."""
+        self.store.kill()
+
+    def stop(self) -> None:
+        """The store is not this peer's alone."""
+
+    @property
+    def server_pids(self) -> list[int]:
+        """None: the store takes the hits itself."""
+        return []
+
+    def request(self, hit: Hit) -> bytes:
+        """One INSERT."""
+        return insert_request(hit, self.target, self.settings)
 
 
 class BufferTable(InsertEach):

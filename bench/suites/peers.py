@@ -126,6 +126,7 @@ class Course:
         if not self.peer.stores:
             return {**said, "stored": "nothing, by design"}
         said["stored"] = sum(one.stored or 0 for one in self.rounds)
+        said["missing"] = sum(max(0, one.answered - (one.stored or 0)) for one in self.rounds)
         said["settled_after_s"] = round(statistics.median(one.settled_s for one in self.rounds), 2)
         if self.loss is not None:
             said["when_killed"] = vars(self.loss)
