@@ -1,9 +1,12 @@
-"""`python -m bench NAME… [--json]`: run suites and print one line, or one table row, per result."""
+"""`python -m bench NAME… [--json]`: run suites and print one line, or one table row, per result.
+
+`python -m bench compare BASE HEAD` holds two commits against each other (`bench.compare`), `python -m bench report`
+draws what `--record` kept (`bench.report`).
+"""
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib
 import json
 import pkgutil
@@ -21,12 +24,10 @@ from bench.harness import (
     Run,
     WrongBuildError,
     choose_cpus,
-    machine,
     pinned,
     require_release_build,
 )
-
-RECORD_FOLDER = Path(__file__).parent / "record"
+from bench.recorded import load_now, write_record
 
 
 def suite_names() -> list[str]:
@@ -61,23 +62,19 @@ def table_row(result: Result) -> tuple[str, ...]:
     )
 
 
-def write_record(results: list[Result]) -> Path:
-    """Keep the results, with machine and date, in bench/record."""
-    described = machine()
-    words = "".join(c if c.isalnum() else "-" for c in str(described["cpu"]).lower()).strip("-")
-    target = RECORD_FOLDER / f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}-{described['cpus']}cpu-{words[:40]}.json"
-    kept: dict[str, object] = {"date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}", "machine": described}
-    earlier = json.loads(target.read_text())["results"] if target.exists() else []
-    names = {result.name for result in results}
-    kept["results"] = [line for line in earlier if line["name"] not in names] + [result.as_json() for result in results]
-    target.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    return target
-
-
-def main() -> int:
+def main(given: list[str] | None = None) -> int:
     """Parse the command line, run, print. Exits 1 when --enforce finds a missed budget, 2 when nothing could be
     measured.
     """
+    given = sys.argv[1:] if given is None else given
+    if given[:1] == ["compare"]:
+        from bench.compare.command import main as compare
+
+        return compare(given[1:])
+    if given[:1] == ["report"]:
+        from bench.report.command import main as report
+
+        return report(given[1:])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "names",
@@ -105,7 +102,9 @@ def main() -> int:
     )
     parser.add_argument("--enforce", action="store_true", help="exit 1 when a budget is missed")
     parser.add_argument("--record", action="store_true", help="keep the results in bench/record")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
+    if arguments.record and (arguments.quick or arguments.any_build):
+        parser.error("--record: results of --quick and --any-build are not worth keeping")
     console = Console(stderr=True)
     try:
         notes = require_release_build(any_build=arguments.any_build)
@@ -123,20 +122,23 @@ def main() -> int:
     names = list(
         dict.fromkeys(each for name in arguments.names for each in (suites_of_all() if name == "all" else [name]))
     )
-    results: list[Result] = []
+    load = load_now()
+    by_suite: dict[str, list[Result]] = {}
     for name in names:
+        by_suite[name] = []
         with console.status(f"measuring {name}"):
             for result in run_suite(name, run):
-                results.append(result)
+                by_suite[name].append(result)
                 if arguments.json:
                     print(json.dumps(result.as_json(), ensure_ascii=False), flush=True)
+    results = [result for found in by_suite.values() for result in found]
     if not arguments.json:
         table = Table("name", "ours", "theirs", "ratio", "unit", "budget", "", box=None, header_style="bold")
         for result in results:
             table.add_row(*table_row(result))
         Console().print(table)
     if arguments.record:
-        console.print(f"kept in {write_record(results)}")
+        console.print(f"kept in {write_record(by_suite, load=load)}")
     return 1 if arguments.enforce and any(result.kept is False for result in results) else 0
 
 
