@@ -54,12 +54,6 @@ class FootfallServer:
         kept |= {name: value for name, value in os.environ.items() if name == "FOOTFALL_CHDB_LIBRARY"}
         return {**kept, **{f"FOOTFALL_{name.upper()}": value for name, value in ours.items()}}
 
-    @property
-    def pid(self) -> int:
-        """The parent's."""
-        assert self._process is not None, "not started"
-        return self._process.pid
-
     def start(self) -> None:
         """Start it and wait until it takes hits."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
