@@ -40,6 +40,12 @@ class FootfallServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def pid(self) -> int:
+        """The process that was started."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a command needs to find this server's data."""
         ours = {
