@@ -91,6 +91,7 @@ def main(given: list[str] | None = None) -> int:
         "--quick", action="store_true", help="small amounts: shows that the suite works, not how fast we are"
     )
     parser.add_argument("--events", type=int, default=0, help="rows that suites over a filled store make (queries)")
+    parser.add_argument("--seconds", type=float, default=0, help="how long suites of a stated length take (soak)")
     parser.add_argument(
         "--keep",
         type=Path,
@@ -118,6 +119,7 @@ def main(given: list[str] | None = None) -> int:
         notes=notes,
         events=arguments.events,
         keep=arguments.keep,
+        seconds=arguments.seconds,
     )
     names = list(
         dict.fromkeys(each for name in arguments.names for each in (suites_of_all() if name == "all" else [name]))

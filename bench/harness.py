@@ -120,6 +120,8 @@ class Run:
     """How many events a suite over a filled store makes; 0: what it thinks right."""
     keep: Path | None = None
     """Where a suite leaves its filled store, and finds it again the next time; None: it is thrown away."""
+    seconds: float = 0.0
+    """How long a suite of a stated length takes; 0: what it thinks right."""
 
     def compare(
         self,
