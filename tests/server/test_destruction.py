@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -25,8 +26,9 @@ from server.site_deletion import ask_for_reset, delete_site, is_being_reset, res
 from server.sites import add_site, find_site
 from tests.server.accounts.people import finish_tasks, make_owner
 
-UNTIL_S = 1_795_435_200  # 2026-11-23 12:00 UTC
-MONTHS = ("2026-09-10 05:00:00", "2026-11-23 11:00:00")
+# Of the present: a batch id leaves its rows and its counts after seven days, a row of a short plan after some months.
+UNTIL_S = now_ms() // 1000 - 3_600
+HOURS = tuple(time.strftime("%Y-%m-%d %H:00:00", time.gmtime(UNTIL_S - days_ago * 86_400)) for days_ago in (75, 1))
 
 
 class Stopped(Exception):
@@ -42,9 +44,9 @@ def connection(store_address: ClickHouseAddress) -> Iterator[BlockConnection]:
 
 def store_rows(connection: BlockConnection, site_id: int, batch_s: int, *, rows: int = 10, import_id: int = 0) -> None:
     """Rows in each month, and the lines of the ledger that say they were accepted."""
-    for month in MONTHS:
-        values = {"site": site_id, "hour": month, "batch_s": batch_s, "rows": rows, "import": import_id}
-        batch_id = f"{site_id}-{month[:7]}-{batch_s}-{import_id}"
+    for hour in HOURS:
+        values = {"site": site_id, "hour": hour, "batch_s": batch_s, "rows": rows, "import": import_id}
+        batch_id = f"{site_id}-{hour[:7]}-{batch_s}-{import_id}"
         connection.select(
             "INSERT INTO events (site_id, hour, time, retention_class, batch_time, batch_id, import_id) "
             "SELECT %(site)s, toDateTime(%(hour)s, 'UTC'), toDateTime(%(hour)s, 'UTC'), 1, "
@@ -91,7 +93,7 @@ def test_all_rows_of_one_site_go_and_the_books_balance(connection: BlockConnecti
     store_rows(connection, 2, UNTIL_S)
     told = destroy(connection, next_number(connection, 1))
     assert "closed days" in told
-    assert "rows of 2026-09" in told
+    assert f"rows of {HOURS[0][:7]}" in told
     assert rows_of(connection, 1) == 6, "what came later stays"
     assert rows_of(connection, 2) == 20
     assert wrong_batches(connection) == []
