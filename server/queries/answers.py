@@ -13,11 +13,12 @@ from typing import Any
 
 from server.queries.closed_figures import ClosedFigures
 from server.queries.closed_vitals import closed_vitals_sql
+from server.queries.cut_days import CutDay, CutFacts
 from server.queries.daily_facts import DailyFacts, HourlyFacts
 from server.queries.dimensions import Level
 from server.queries.event_facts import event_facts_sql, needs_visits
 from server.queries.event_reader import MAX_RESULT_ROWS, EventReader, Ticket
-from server.queries.facts import FactsRequest, StitchedFacts
+from server.queries.facts import CLOCK_INTERVALS, FactsRequest, StitchedFacts
 from server.queries.metrics import (
     GOAL_METRICS,
     METRICS,
@@ -35,7 +36,7 @@ from server.queries.metrics import (
 from server.queries.model import Order, Query, without_goals
 from server.queries.money import money
 from server.queries.parameters import Parameters
-from server.queries.periods import Buckets, buckets
+from server.queries.periods import Buckets, TimeRange, buckets
 from server.queries.planner import Part, Plan, Source, plan_facts, plan_vitals
 from server.queries.session_facts import SessionFacts
 from server.queries.statements import fill, sql_text
@@ -146,8 +147,9 @@ def _sources(
     for part in plan.parts:
         sql = _facts_sql(part, parameters, _first_rows(query, plan, keys, kept))
         figures = [*request.components, "present"]
-        if part.begun_of is not None:
-            # Here what is taken away must be counted as what it is taken from: a value is there when visitors are.
+        if part.begun_of is not None or part.cut is not None:
+            # Here what is no news is taken away, and must be counted as what it is taken from: a value is there when
+            # visitors are.
             sign = "-" if part.is_taken_away else ""
             figures = [f"{sign}s.{name} AS {name}" for name in request.components] + [f"{sign}s.visitors AS present"]
         columns = ", ".join((*names, *figures, *nothing))
@@ -164,6 +166,8 @@ def _sources(
 
 
 def _facts_sql(part: Part, parameters: Parameters, first: tuple[str, int]) -> str:
+    if part.cut is not None:
+        return _cut_sql(part, part.cut, parameters)
     match part.source:
         case Source.DAILY:
             daily = DailyFacts(
@@ -178,12 +182,31 @@ def _facts_sql(part: Part, parameters: Parameters, first: tuple[str, int]) -> st
             return SessionFacts(part.request, part.days, part.versions, parameters).sql(
                 order_by=order_by, limit_rows=limit_rows
             )
-    if part.begun_of is not None:
-        returned = Returned(part.begun_of.cut_ms, part.is_taken_away)
-        return StitchedFacts(part.request, part.days, parameters, returned).sql()
+    returned = None if part.begun_of is None else Returned(part.begun_of.cut_ms, is_news=True)
     if not needs_visits(part.request):
-        return event_facts_sql(part.request, part.days, parameters)
-    return StitchedFacts(part.request, part.days, parameters).sql()
+        return event_facts_sql(part.request, part.days, parameters, returned)
+    return StitchedFacts(part.request, part.days, parameters, returned).sql()
+
+
+def _cut_sql(part: Part, cut: CutDay, parameters: Parameters) -> str:
+    """A part of a closed day that the range cuts."""
+    if part.request.query.interval in CLOCK_INTERVALS:
+        if part.source is Source.HOURLY:
+            return HourlyFacts(part.request, part.days, part.versions, parameters, cut.hours_end_ms).sql()
+        # The hour that is cut, alone.
+        from_ms, until_ms = cut.rest
+        query = part.request.query
+        hour = replace(part.request, query=replace(query, range=TimeRange(query.range.calendar, from_ms, until_ms)))
+        if not needs_visits(hour):
+            return event_facts_sql(hour, part.days, parameters)
+        return StitchedFacts(hour, part.days, parameters, Returned(from_ms, until_ms)).sql()
+    facts = CutFacts(part.request, cut, parameters)
+    match part.source:
+        case Source.HOURLY:
+            return facts.hours_sql()
+        case Source.SESSIONS:
+            return facts.visitors_sql()
+    return facts.rest_sql()
 
 
 def _first_rows(

@@ -32,7 +32,7 @@ EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 _PAGES = ("entry_page", "exit_page")
 _SESSION = ("session_visits", "visit_views", "bounces", "engaged_ms")
-_STORED_AS = {"session_visits": "visits", "group_pageviews": "pageviews"}
+STORED_AS = {"session_visits": "visits", "group_pageviews": "pageviews"}
 
 
 class DailyFacts:
@@ -136,7 +136,7 @@ class DailyFacts:
     ) -> str:
         """Rows of one stored dimension; components that it does not have are 0."""
         read = _columns_of(stored)
-        columns = {name: _STORED_AS.get(name, name) for name in components}
+        columns = {name: STORED_AS.get(name, name) for name in components}
         columns = {name: column for name, column in columns.items() if column in read}
         # Nothing that was closed was seen by nobody; imports may know of views alone.
         counts = ("visitors", "pageviews") if self._are_imports else ("visitors",)
@@ -231,11 +231,17 @@ class DailyFacts:
 
 
 class HourlyFacts:
-    """The SQL of one request by the hour over closed days."""
+    """The SQL of one request by the hour over closed days. `until_ms`: of hours that begin before it; 0: of all."""
 
     def __init__(
-        self, request: FactsRequest, days: Sequence[date], versions: Sequence[int], parameters: Parameters
+        self,
+        request: FactsRequest,
+        days: Sequence[date],
+        versions: Sequence[int],
+        parameters: Parameters,
+        until_ms: int = 0,
     ) -> None:
+        self._until_ms = until_ms
         self._request = request
         self._days = days
         self._versions = versions
@@ -249,7 +255,7 @@ class HourlyFacts:
             return "it does not ask by the hour"
         if query.filters.filters or len(query.dimensions) > 1:
             return "hours are closed without filters and dimensions"
-        wants = {_STORED_AS.get(name, name) for name in request.components}
+        wants = {STORED_AS.get(name, name) for name in request.components}
         if wants - set(HOURLY_COMPONENTS) - set(REVENUE_COMPONENTS):
             return "hours are closed without pages and goals"
         return ""
@@ -260,10 +266,12 @@ class HourlyFacts:
         where = where_closed(
             self._parameters, self._request.query.site_id, self._days[0], self._days[-1], self._versions
         )
+        if self._until_ms:
+            where += f" AND starts_at < toDateTime({self._parameters.number(self._until_ms // 1000)}, 'UTC')"
         starts = self._parameters.numbers(self._request.buckets.starts_ms)
         parts = [f"roundDown(toInt64(toUnixTimestamp(starts_at)) * 1000, {starts}) AS d1"]
         for name in self._request.components:
-            column = _STORED_AS.get(name, name)
+            column = STORED_AS.get(name, name)
             parts.append(f"toInt64({f'h.{column}' if column in HOURLY_COMPONENTS else '0'}) AS {name}")
         parts.append("toInt64(greatest(h.visitors, h.pageviews)) AS present")
         return fill(sql_text("hourly_facts"), columns=", ".join(parts), where=where)

@@ -15,7 +15,7 @@ from server.queries.model import GoalLeaf, behaviours, leaves
 from server.queries.parameters import Parameters
 from server.queries.periods import HOUR_MS, day_starts, every_day
 from server.queries.statements import fill, sql_text
-from server.queries.stitching import these_days
+from server.queries.stitching import Returned, these_days
 
 _COMPONENTS = frozenset(("visitors", "pageviews", "events"))
 _COLUMNS = {
@@ -44,12 +44,28 @@ def needs_visits(request: FactsRequest) -> bool:
     return False
 
 
-def event_facts_sql(request: FactsRequest, days: Sequence[date], parameters: Parameters) -> str:
-    """`SELECT d1, …, components, present`, summed by the dimensions."""
+def event_facts_sql(
+    request: FactsRequest, days: Sequence[date], parameters: Parameters, returned: Returned | None = None
+) -> str:
+    """`SELECT d1, …, components, present`, summed by the dimensions.
+
+    `returned`: only what came from its time on; who was there before is no news. Then `present` says nothing.
+    """
     query, range_ = request.query, request.query.range
     starts_ms = day_starts(range_.calendar, every_day(days))
     from_ms = max(starts_ms[0], range_.from_ms)
     until_ms = min(range_.calendar.start_ms(date.fromordinal(days[-1].toordinal() + 1)), range_.until_ms)
+
+    these_visitors, is_news, was_there = "", "1", "0"
+    if returned is not None:
+        these_visitors = "PREWHERE " + returned.sql(parameters, query.site_id, until_ms)
+        cut_ms = parameters.number(returned.from_ms)
+        is_news = f"(toUnixTimestamp64Milli(time) >= {cut_ms})"
+        was_there = "maxIf(toInt64(sample_weight), NOT is_news)"
+        if query.interval in CLOCK_INTERVALS:
+            assert request.buckets is not None
+            # What was before this bucket of the clock is in others.
+            from_ms = max(from_ms, request.buckets.starts_ms[request.buckets.index(returned.from_ms)])
 
     def column(name: str) -> str:
         if name.startswith("props "):
@@ -77,6 +93,9 @@ def event_facts_sql(request: FactsRequest, days: Sequence[date], parameters: Par
         grouped=f"GROUP BY {', '.join(names)}" if names else "",
         day_starts=parameters.numbers(starts_ms),
         these_days=these_days(range_.calendar, days, "time", parameters),
+        these_visitors=these_visitors,
+        is_news=is_news,
+        was_there=was_there,
         matching=condition(query.filters, scope, parameters),
         site_id=parameters.bind(query.site_id, "UInt32"),
         from_ms=parameters.number(from_ms),

@@ -21,13 +21,9 @@ from server.queries.periods import Buckets, Interval, TimeRange
 from server.queries.statements import fill, sql_text
 from server.queries.stitching import Returned, Stitching
 
-# The keys of the levels, from the finest to the coarsest; the query's dimensions come before each.
-_LEVELS = (
-    ("day_ms", "visitor_id", "visit_number", "page"),
-    ("day_ms", "visitor_id", "visit_number"),
-    ("day_ms", "visitor_id"),
-    (),
-)
+# The keys of the levels, from the finest to the coarsest, beside those that tell people apart. The query's
+# dimensions come before each, and are alone on the last one.
+_LEVELS = (("visit_number", "page"), ("visit_number",), (), None)
 _PAGE, _VISIT, _VISITOR = range(3)
 
 # Component → the level up to which it is a maximum. What is not here is a sum throughout.
@@ -56,10 +52,6 @@ _SUMS_OF_VISITS = {
     "engaged_ms": ("engaged_ms", False),
     "present": ("", False),
 }
-_DISTINCT_VISITORS = (
-    "toInt64(sumIf(m_visitors, NOT came_again) + arraySum(mapValues("
-    "maxMapIf(map(cityHash64(day_ms, visitor_id), m_visitors), came_again))))"
-)
 
 CLOCK_INTERVALS = (Interval.MINUTE, Interval.HOUR)
 
@@ -130,7 +122,14 @@ class StitchedFacts:
         }
         levels = self._levels()
         columns = self._columns()
-        text = fill(sql_text("visit_facts"), visits=self._stitching.sql(), facts=facts, columns=columns, **parts)
+        text = fill(
+            sql_text("visit_facts"),
+            visits=self._stitching.sql(),
+            facts=facts,
+            columns=columns,
+            keys=", ".join(self._stitching.keys),
+            **parts,
+        )
         for level in levels:
             text = self._summed(text, level)
         return text
@@ -158,16 +157,33 @@ class StitchedFacts:
             measure, is_weighed = _SUMS_OF_VISITS[name]
             value = f"visits.{self._stitching.measure(measure)}" if measure else "toInt64(1)"
             measures.append(f"{value if is_weighed else f'{value} * visits.visit_weight'} AS m_{name}")
-            sums.append(f"{_DISTINCT_VISITORS if name == 'visitors' else f'sum(m_{name})'} AS {name}")
+            sums.append(
+                f"{self._distinct_visitors() if name == 'visitors' else self._signed_sum(f'm_{name}')} AS {name}"
+            )
         return fill(
             sql_text("visit_sums"),
             visits=self._stitching.sql(),
             columns=", ".join((*self._names, *sums)),
             values="".join(f"{text} AS {name}, " for text, name in zip(texts, self._names, strict=True)),
             measures=", ".join(measures),
+            keys=", ".join(self._stitching.keys),
             about_visit=about_visit,
             grouped=f"GROUP BY {', '.join(self._names)}" if self._names else "",
         )
+
+    def _signed_sum(self, value: str) -> str:
+        return f"sum({value} * sign)" if self._stitching.is_news else f"sum({value})"
+
+    def _distinct_visitors(self) -> str:
+        """Who came once that day is counted at once, who came again once a day."""
+
+        def again(condition: str) -> str:
+            return f"arraySum(mapValues(maxMapIf(map(cityHash64(day_ms, visitor_id), m_visitors), {condition})))"
+
+        if not self._stitching.is_news:
+            return f"toInt64(sumIf(m_visitors, NOT came_again) + {again('came_again')})"
+        several = f"{again('came_again AND sign > 0')} - {again('came_again AND sign < 0')}"
+        return f"toInt64(sumIf(m_visitors * sign, NOT came_again) + {several})"
 
     # -- which rows ----------------------------------------------------------------------------------------------
 
@@ -396,17 +412,22 @@ class StitchedFacts:
     def _columns(self) -> str:
         names = (*self._names, "page", *self._measures)
         facts = [f"fact.{index} AS {name}" for index, name in enumerate(names, start=1)]
-        return ", ".join((*facts, "day_ms", "visitor_id", "visit_number"))
+        return ", ".join((*facts, *self._stitching.keys, "visit_number"))
 
     def _levels(self) -> list[int]:
         """The levels that something is distinct at, and the last one."""
         return sorted({_DISTINCT[name] for name in self._wants if name in _DISTINCT} | {len(_LEVELS) - 1})
 
     def _summed(self, text: str, level: int) -> str:
-        keys = (*self._names, *_LEVELS[level])
-        sums = [
-            f"{'max' if _DISTINCT.get(name, -1) >= level else 'sum'}(f.{name}) AS {name}" for name in self._measures
-        ]
+        keys = self._names
+        own = _LEVELS[level]
+        if own is None:
+            sums = [f"{self._signed_sum(f'f.{name}')} AS {name}" for name in self._measures]
+        else:
+            keys = (*keys, *self._stitching.keys, *own)
+            sums = [
+                f"{'max' if _DISTINCT.get(name, -1) >= level else 'sum'}(f.{name}) AS {name}" for name in self._measures
+            ]
         grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
         return f"SELECT {', '.join((*keys, *sums))} FROM ({text}) AS f{grouped}"  # noqa: S608 - names of ours
 

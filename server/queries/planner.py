@@ -6,8 +6,9 @@ a visit and a visitor belong to one day. A dirty day is read as it was last clos
 sums of whole months where the range has each of its days, and they are sums of these days' versions.
 
 An open day of which a part is condensed (`server.open_days`) is that part, less what the visitors who came since the
-cut had until then, and all that they have now; both of it is stitched from `events`. That is exact because every figure
-is a sum over visitors, whatever table it comes from. Late rows from before the cut are not counted until the next cut.
+cut had until then, and all that they have now; both of it is read from `events` at once. That is exact because every
+figure is a sum over visitors, whatever table it comes from. Late rows from before the cut are not counted until the
+next cut. A closed day that the range cuts is its hours, and the rest of one (`cut_days`).
 
 Figures of imports are whole numbers by day, so they join in where such can answer.
 """
@@ -20,12 +21,13 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
-from server.closed_days import has_values
+from server.closed_days import OPEN, has_values
 from server.closed_months import dates_of
 from server.queries.closed_figures import Begun, ClosedFigures
 from server.queries.closed_vitals import closed_vitals_refusal
+from server.queries.cut_days import CutDay, cut_day, cut_refusal
 from server.queries.daily_facts import DailyFacts, HourlyFacts, counted_goals, is_name, value_dimensions
-from server.queries.facts import FactsRequest
+from server.queries.facts import CLOCK_INTERVALS, FactsRequest
 from server.queries.periods import TimeRange
 from server.queries.session_facts import SessionFacts
 
@@ -58,6 +60,8 @@ class Part:
     """Whether what it tells is no longer so, and is taken away from what the other parts tell."""
     are_imports: bool = False
     """Whether `versions` are numbers of imports."""
+    cut: CutDay | None = None
+    """Of a closed day that the range cuts."""
     months: Mapping[date, int] = field(default_factory=dict)
     """Versions of the sums of whole months, by their first dates; `days` and `versions` have their days too."""
 
@@ -94,6 +98,8 @@ class _Days:
     open: list[date] = field(default_factory=list)
     begun: dict[date, Begun] = field(default_factory=dict)
     """Open days of which a part is condensed; they are also in `open`."""
+    cut: dict[date, int] = field(default_factory=dict)
+    """Closed days that the range cuts at their end, and their versions; they are also in `open`."""
 
 
 def plan_facts(request: FactsRequest, closed: ClosedFigures) -> Plan:
@@ -147,6 +153,11 @@ def _sorted_days(range_: TimeRange, closed: ClosedFigures) -> _Days:
             # A site that changed its zone today has other rows today.
             if begun is not None and begun.starts_at_ms == start_ms and begun.cut_ms <= end_ms:
                 days.begun[day] = begun
+            closed_version = closed.versions.get(day, OPEN)
+            is_first_part = range_.from_ms <= start_ms and closed_version != OPEN and has_values(closed_version)
+            # What came late to a dirty day is in its events, and not in its hours.
+            if is_first_part and day not in closed.dirty:
+                days.cut[day] = closed_version
         else:
             (days.large if has_values(version) else days.small).append(day)
     if not (days.large or days.small or days.open):
@@ -183,6 +194,11 @@ def _planned(request: FactsRequest, days: _Days, closed: ClosedFigures) -> Plan:
         if parts_of_day:
             rest.remove(day)
             parts += parts_of_day
+    for day, version in days.cut.items():
+        parts_of_day = _cut(day, version, request)
+        if parts_of_day:
+            rest.remove(day)
+            parts += parts_of_day
     why = "small closed days" if not (no_daily and no_hourly) else f"closed visits: {no_daily}"
     if small and not no_sessions:
         parts.append(_part(Source.SESSIONS, small, why, request, closed))
@@ -211,7 +227,7 @@ def _months(days: _Days, closed: ClosedFigures, range_: TimeRange) -> dict[date,
 def _begun(
     day: date, begun: Begun, request: FactsRequest, no_daily: str, no_hourly: str, no_sessions: str
 ) -> list[Part]:
-    """An open day: what is condensed of it, less what that tells of who came back since, and all of these visitors.
+    """An open day: what is condensed of it, and what has changed by who came since.
 
     Nothing when the condensed part cannot answer. Visitors by whom a value is told to be there are always counted.
     """
@@ -227,9 +243,26 @@ def _begun(
     if "visitors" not in request.components:
         request = replace(request, components=(*request.components, "visitors"))
     condensed = Part(source, (day,), "the open day until lately", request, (begun.version,), begun)
-    less = Part(Source.EVENTS, (day,), "less who came back", request, (), begun, is_taken_away=True)
-    returned = Part(Source.EVENTS, (day,), "who came lately", request, (), begun)
-    return [condensed, less, returned]
+    return [condensed, Part(Source.EVENTS, (day,), "who came lately", request, (), begun)]
+
+
+def _cut(day: date, version: int, request: FactsRequest) -> list[Part]:
+    """A closed day until some time: its whole hours, and the rest. Nothing when hours cannot answer."""
+    if cut_refusal(request):
+        return []
+    range_, is_by_hour = request.query.range, request.query.interval in CLOCK_INTERVALS
+    cut = cut_day(range_.calendar, day, version, range_.until_ms, is_by_hour=is_by_hour)
+    if "visitors" not in request.components:
+        request = replace(request, components=(*request.components, "visitors"))
+    parts = []
+    if cut.hours:
+        parts.append(Part(Source.HOURLY, (day,), "whole hours of a closed day", request, (version,), cut=cut))
+    if cut.hours and not is_by_hour:
+        parts.append(Part(Source.SESSIONS, (day,), "visitors of these hours", request, (version,), cut=cut))
+    if cut.has_rest:
+        why = "less the rest of the last hour" if cut.is_less else "the rest of an hour"
+        parts.append(Part(Source.EVENTS, (day,), why, request, cut=cut, is_taken_away=cut.is_less))
+    return parts
 
 
 def _skip_reason(request: FactsRequest, closed: ClosedFigures, no_daily: str, no_hourly: str) -> str:

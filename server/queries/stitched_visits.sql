@@ -17,18 +17,18 @@ people AS
 numbered AS
 (
     SELECT
-        day_ms, visitor_id, day_rows,
+        $keys, day_rows,
         arrayMap(r -> r.$ms, day_rows) AS times_ms,
         arrayCumSum(
             arrayMap((at, before) -> toUInt32(at - before > 1800000), times_ms, arrayPushFront(arrayPopBack(times_ms), times_ms[1]))
         ) AS pieces,
         arrayFill(n -> n > 0, arrayMap((r, piece) -> if(r.$kind < 3, piece + 1, 0), day_rows, pieces)) AS numbers
-    FROM people
+    FROM $known
 ),
 stitched AS
 (
     SELECT
-        day_ms, visitor_id,
+        $keys,
         arrayJoin($numbers_kept AS kept) AS visit_number,
         length(kept) > 1 AS came_again,
         arrayFilter((r, n) -> n = visit_number, day_rows, numbers) AS rows
@@ -37,7 +37,7 @@ stitched AS
 visits AS
 (
     SELECT
-        day_ms, visitor_id, visit_number, came_again, rows,
+        $keys, visit_number, came_again, rows,
         rows[1].$ms AS started_ms,
         toInt64(rows[1].$weight) AS visit_weight
         $columns

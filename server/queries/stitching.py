@@ -59,19 +59,25 @@ _PAGES_OF_VISITS = ("entry_page", "exit_page")
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """Only those visitors of whom there is anything since `cut_ms`; of them everything, or what came before it."""
+    """Only those visitors of whom there is anything from `from_ms` on, and before `until_ms` (0: the end of the days).
 
-    cut_ms: int
-    is_before: bool = False
+    `is_news`: of each of them there is what is known now and, as something to take away (`sign` -1), what was known
+    before `from_ms`. One reading of all events finds both.
+    """
+
+    from_ms: int
+    until_ms: int = 0
+    is_news: bool = False
 
     def sql(self, parameters: Parameters, site_id: int, until_ms: int) -> str:
-        """The condition on `events`, which ends before `until_ms`."""
+        """The condition on `events`, whose days end before `until_ms`."""
+        until_ms = self.until_ms or until_ms
         return fill(
             sql_text("returned_visitors"),
             site_id=parameters.bind(site_id, "UInt32"),
-            from_ms=parameters.number(self.cut_ms),
+            from_ms=parameters.number(self.from_ms),
             until_ms=parameters.number(until_ms),
-            from_hour_s=parameters.number(self.cut_ms // HOUR_MS * 3600),
+            from_hour_s=parameters.number(self.from_ms // HOUR_MS * 3600),
             until_hour_s=parameters.number(-(-until_ms // HOUR_MS) * 3600),
         ).strip()
 
@@ -148,6 +154,24 @@ class Stitching:
 
         return Scope(self.attribute, of_row if row else None, any_event, any_earlier)
 
+    @property
+    def is_news(self) -> bool:
+        """Whether visits have a `sign`."""
+        return self.returned is not None and self.returned.is_news
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns of `visits` that tell people apart."""
+        return ("day_ms", "visitor_id", *(("sign",) if self.is_news else ()))
+
+    def _known(self) -> str:
+        """What visits are made of: everybody's rows of a day, for news also those of before."""
+        if not self.is_news:
+            return "people"
+        assert self.returned is not None
+        cut_ms, ms = self.parameters.number(self.returned.from_ms), self.column("ms")
+        return fill(sql_text("stitched_news"), cut_ms=cut_ms, ms=str(ms)).strip()
+
     def sql(self) -> str:
         """The common table expressions up to `visits`."""
         starts_ms = day_starts(self.calendar, every_day(self.days))
@@ -156,7 +180,6 @@ class Stitching:
         if self.returned is not None:
             # Before anything else, or the times of the whole day are compared first: twice the work, measured.
             these_visitors = "PREWHERE " + self.returned.sql(self.parameters, self.site_id, until_ms)
-            until_ms = self.returned.cut_ms if self.returned.is_before else until_ms
         columns = ""
         for name in self._attributes:
             if name == "entry_page":
@@ -181,6 +204,8 @@ class Stitching:
             fields=", ".join((*_FIXED.values(), *self._extra.values())),
             order=order,
             columns=columns,
+            keys=", ".join(self.keys),
+            known=self._known(),
             numbers_kept=kept,
             day_starts=self.parameters.numbers(starts_ms),
             these_days=these_days(self.calendar, self.days, "time", self.parameters),

@@ -4,11 +4,11 @@ $visits,
 gathered AS
 (
     SELECT
-        day_ms, visitor_id, visit_number,
+        $keys, visit_number,
         $matched AS matched, $grouped AS grouped, $paged AS paged, $viewed AS viewed,
         arrayConcat($facts) AS facts
     FROM visits
     WHERE $about_visit
 )
 SELECT $columns
-FROM (SELECT day_ms, visitor_id, visit_number, arrayJoin(facts) AS fact FROM gathered)
+FROM (SELECT $keys, visit_number, arrayJoin(facts) AS fact FROM gathered)

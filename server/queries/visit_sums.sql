@@ -3,5 +3,5 @@
 WITH
 $visits
 SELECT $columns
-FROM (SELECT $values day_ms, visitor_id, came_again, $measures FROM visits WHERE $about_visit)
+FROM (SELECT $values $keys, came_again, $measures FROM visits WHERE $about_visit)
 $grouped

@@ -24,7 +24,7 @@ from server.queries.facts import FactsRequest
 from server.queries.metrics import METRICS, REVENUE_METRICS
 from server.queries.model import Query
 from server.queries.parsing import SiteFacts, parse_query
-from server.queries.periods import SiteCalendar, TimeRange, buckets
+from server.queries.periods import Interval, SiteCalendar, TimeRange, buckets
 from server.queries.planner import plan_facts
 from tests.reference.naive_rows import expected_rows
 from tests.server.queries.conftest import new_site_id
@@ -241,10 +241,9 @@ def test_the_plan_of_an_open_day_tells_what_is_condensed_and_so_does_its_data_ve
         return [str(each["source"]) for each in plan.explanation]
 
     begun = Begun(version, start_ms, start_ms + 3_600_000)
-    came_back = ["events", "events"]
-    assert planned({}, begun) == ["daily", *came_back]
-    assert planned({"dimensions": ["time:hour"]}, begun) == ["hourly", *came_back]
-    assert planned({"filters": [["is", "visit:country", ["EE"]]]}, begun) == ["sessions", *came_back]
+    assert planned({}, begun) == ["daily", "events"]
+    assert planned({"dimensions": ["time:hour"]}, begun) == ["hourly", "events"]
+    assert planned({"filters": [["is", "visit:country", ["EE"]]]}, begun) == ["sessions", "events"]
     assert planned({"dimensions": ["event:hostname"]}, begun) == ["events"]
     assert planned({}, Begun(version, start_ms - 900_000, begun.cut_ms)) == ["events"], "the site changed its zone"
     range_ = TimeRange.of_days(calendar, day, day)
@@ -254,6 +253,91 @@ def test_the_plan_of_an_open_day_tells_what_is_condensed_and_so_does_its_data_ve
     ]
     assert len({each.token for each in tokens}) == 3
     assert not any(each.is_settled for each in tokens)
+
+
+@st.composite
+def cut_documents(draw: st.DrawFn, calendar: SiteCalendar, days: list[date], until_ms: int) -> dict[str, Any]:
+    """A request without filters about these days, the last of them until some time."""
+    dimensions = draw(st.sampled_from(([], [], ["time:hour"], ["time:day"], ["time:week"], ["visit:source"])))
+    metrics = draw(st.sampled_from((["visitors"], ["pageviews"], [*COUNTS, *SESSIONS], ["bounce_rate", "events"])))
+    # The text of a time names its last second.
+    range_ = [calendar.local(at).isoformat() for at in (calendar.start_ms(days[0]), until_ms - 1_000)]
+    return {"site_id": "x", "metrics": metrics, "date_range": range_, "filters": [], "dimensions": dimensions}
+
+
+@pytest.mark.parametrize(("zone", "day"), odd_days())
+def test_a_closed_day_until_any_time_says_the_same(
+    zone: str, day: date, client: Client, reader: EventReader, event_store: ClickHouseAddress
+) -> None:
+    """Whole hours before or after the cut and the rest of one; visits reach over the cut or begin at it; late rows."""
+    calendar = SiteCalendar.of(zone)
+    days = [day - timedelta(days=1), day]
+    start_ms, end_ms = calendar.start_ms(day), calendar.start_ms(day + timedelta(days=1))
+    hours = buckets(TimeRange.of_days(calendar, day, day), Interval.HOUR).starts_ms
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @given(data=st.data())
+    def check(data: st.DataObject) -> None:
+        events = data.draw(traffic(calendar, days))
+        weight = data.draw(st.sampled_from((1, 3)))
+        for each in events:
+            each["sample_weight"] = weight
+        late = [each for each in events if start_ms <= each["time_ms"] < end_ms][
+            : data.draw(st.sampled_from((0, 0, 2)))
+        ]
+        in_time = [each for each in events if each not in late]
+        site_id = new_site_id()
+        store_with(client, site_id, in_time)
+        closed = close(event_store, site_id, calendar, days, data.draw(st.sampled_from((0, 0, 4))))
+        store_with(client, site_id, late)
+        figures = ClosedFigures(closed, dirty=frozenset([day] if late else []))
+        facts = SiteFacts(site_id, calendar, NOW_MS, goals=GOALS)
+        near = [each["time_ms"] + extra for each in events for extra in (0, 1_000, 600_000, 2_400_000)]
+        near = [at // 1000 * 1000 for at in near if start_ms + 1_000 <= at <= end_ms]
+        for _ in range(6):
+            until_ms = data.draw(
+                st.one_of(
+                    st.sampled_from(near or [end_ms]),
+                    st.sampled_from([*hours[1:], end_ms]),
+                    st.integers(1, 1440).map(lambda minute: min(start_ms + minute * 60_000, end_ms)),
+                )
+            )
+            document = data.draw(cut_documents(calendar, data.draw(st.sampled_from((days, days[1:]))), until_ms))
+            query = parse_query(document, facts)
+            if query.interval is Interval.HOUR:
+                labels = buckets(query.range, Interval.HOUR).labels
+                whole = buckets(TimeRange.of_days(calendar, query.range.first_day, day), Interval.HOUR).labels
+                if labels != whole[: len(labels)]:
+                    continue  # cut before an hour is repeated: the twin tells both apart all the same
+            # A dirty day is read as it was closed, unless it is cut.
+            expected = expected_rows(in_time if query.range.is_whole_days else events, calendar, query)
+            assert asked(reader, query, figures) == expected, document
+
+    check()
+
+
+def test_the_plan_of_a_closed_day_that_is_cut_tells_its_hours_and_the_rest() -> None:
+    calendar, day = SiteCalendar.of("Australia/Lord_Howe"), date(2026, 4, 5)
+    version = version_of(calendar.start_ms(day), day, has_values=True)
+    facts = SiteFacts(1, calendar, NOW_MS)
+
+    def planned(until: str, dirty: bool = False, offset: str = "+10:30", **asked_for: Any) -> list[tuple[str, str]]:
+        range_ = [f"{day}T00:00:00+11:00", f"{day}T{until}{offset}"]
+        document = {"site_id": "x", "metrics": ["visitors"], "date_range": range_, **asked_for}
+        query = parse_query(document, facts)
+        cut = None if query.interval is None else buckets(query.range, query.interval)
+        closed = ClosedFigures({day: version}, dirty=frozenset([day]) if dirty else frozenset())
+        plan = plan_facts(FactsRequest(query, ("visitors",), cut), closed)
+        return [(str(each["source"]), str(each["why"])) for each in plan.explanation]
+
+    hours = [("hourly", "whole hours of a closed day"), ("sessions", "visitors of these hours")]
+    assert planned("11:59:59") == hours
+    assert planned("12:10:00") == [*hours, ("events", "the rest of an hour")]
+    assert planned("12:50:00") == [*hours, ("events", "less the rest of the last hour")]
+    assert planned("12:50:00", dimensions=["time:hour"]) == [hours[0], ("events", "the rest of an hour")]
+    assert planned("00:10:00", offset="+11:00") == [("events", "the rest of an hour")]
+    for other in ({"dirty": True}, {"dimensions": ["visit:source"]}, {"filters": [["is", "visit:country", ["EE"]]]}):
+        assert planned("12:10:00", **other) == [("events", "open days")]
 
 
 def test_every_metric_is_asked_for() -> None:
