@@ -1,12 +1,13 @@
 """Commits built beside each other: a git worktree each, the extensions in release mode, the packages of this venv.
 
 Worktrees live in a temporary folder and go at the end. What is kept between runs, under `target/compare`: cargo's
-folder, so that only our own crates are compiled again, and the extensions of each commit that was built, so that a
-base is built once.
+folder, so that only our own crates are compiled again, and what was built of the same sources, so that a base is built
+once, and nothing for a change of Python alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -22,6 +23,17 @@ PROBE = Path(__file__).with_name("probe.py")
 
 # What a build makes besides sources; all of it beside them.
 PRODUCTS = ("rust_ext/*.so", "rust_ext/rules.pack", "core_ext/*.so")
+
+# What they are made from. Equal trees of git are equal sources.
+SOURCES = (
+    "rust_ext",
+    "core_ext",
+    "Cargo.toml",
+    "Cargo.lock",
+    "setup.py",
+    "requirements/build.txt",
+    "package-lock.json",
+)
 
 # What a server wants beside them, and is not measured: taken from the checkout that compares.
 SCRIPTS = ("server/tracker/built", "server/pages/built")
@@ -66,6 +78,12 @@ def commit_of(revision: str) -> str:
     return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
 
 
+def sources_of(commit: str) -> str:
+    """One hash over everything that the extensions of a commit are made from."""
+    listed = git("ls-tree", "--full-tree", commit, *SOURCES)
+    return hashlib.sha256(listed.encode()).hexdigest()[:16]
+
+
 @contextmanager
 def built(name: str, revision: str, folder: Path, *, cpu: str = "native") -> Iterator[Build]:
     """A worktree of `revision` in `folder`, built for `cpu` (a key of TARGETS; native: as released)."""
@@ -76,7 +94,7 @@ def built(name: str, revision: str, folder: Path, *, cpu: str = "native") -> Ite
     git("worktree", "add", "--detach", "--force", str(folder), commit)
     try:
         build = Build(name, commit, folder)
-        products = KEPT / "built" / f"{commit}-{TARGETS[cpu] or 'release'}"
+        products = KEPT / "built" / f"{sources_of(commit)}-{TARGETS[cpu] or 'release'}"
         if not (products / "complete").exists():
             compile_extensions(build, cpu)
             keep(folder, products)

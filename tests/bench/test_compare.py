@@ -15,7 +15,7 @@ import pytest
 
 from bench.__main__ import main as bench_main
 from bench.compare import builds, command
-from bench.compare.builds import ROOT, Build, BuildError, built, commit_of
+from bench.compare.builds import ROOT, Build, BuildError, built, commit_of, sources_of
 from bench.compare.callgrind import Count, NoValgrindError, compare_counts, count_paths, moved_functions, read_profile
 from bench.compare.inputs import write_inputs
 from bench.compare.intervals import Compared, Interval, t_95
@@ -185,7 +185,7 @@ def test_a_build_that_was_kept_is_not_made_again(monkeypatch: pytest.MonkeyPatch
     kept = tmp_path / "kept"
     monkeypatch.setattr(builds, "KEPT", kept)
     monkeypatch.setattr(builds, "compile_extensions", lambda build, cpu: pytest.fail("built again"))
-    products = kept / "built" / f"{commit_of('HEAD')}-release"
+    products = kept / "built" / f"{sources_of(commit_of('HEAD'))}-release"
     (products / "rust_ext").mkdir(parents=True)
     (products / "rust_ext" / "rules.pack").write_text("rules")
     (products / "complete").touch()
