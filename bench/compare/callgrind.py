@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.compare.builds import Build
 from bench.compare.intervals import Compared, Interval
-from bench.compare.probe import MARKER
+from bench.compare.probe import WRITTEN_AT
 
 # Two runs of one build differ by less than 0.2 %: hashes with random seeds, waiting for the writer thread.
 DEFAULT_NOISE = 0.01
@@ -78,7 +78,7 @@ def count_paths(build: Build, inputs: Path, names: Sequence[str]) -> dict[str, C
         valgrind,
         "--tool=callgrind",
         f"--callgrind-out-file={output}",
-        f"--dump-before={MARKER}",
+        f"--dump-before={WRITTEN_AT}",
         "--compress-strings=no",
         "--compress-pos=no",
         *build.probe("instructions", inputs, *names),
@@ -95,6 +95,8 @@ def count_paths(build: Build, inputs: Path, names: Sequence[str]) -> dict[str, C
     if done.returncode:
         raise NoValgrindError(f"valgrind failed ({done.returncode}): {done.stderr[-2000:]}")
     items = {name: int(count) for name, count in (line.split() for line in done.stdout.splitlines())}
+    if not Path(f"{output}.{2 * len(names)}").exists():
+        raise NoValgrindError(f"callgrind saw no call of {WRITTEN_AT}: is this C library not glibc?")
     counts = {}
     for number, name in enumerate(names):
         total, functions = read_profile(Path(f"{output}.{2 * number + 2}").read_text(errors="replace"))
