@@ -14,7 +14,7 @@ from server.clickhouse_tcp import BlockConnection
 
 # Of generator/src/requests.rs.
 ID_BITS = 60
-SCRAMBLE = 0x9E3_779B_97F4_A7C15 & ((1 << ID_BITS) - 1)
+SCRAMBLE = 0x9E37_79B9_7F4A_7C15 & ((1 << ID_BITS) - 1)
 UNSCRAMBLE = pow(SCRAMBLE, -1, 1 << ID_BITS)
 
 # Of generator/src/answer.rs.

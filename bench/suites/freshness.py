@@ -37,7 +37,12 @@ USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/1
 class Probes:
     """Sends probes and looks for them."""
 
-    def __init__(self, server: FootfallServer, count: int) -> None:
+    def __init__(
+        self, server: FootfallServer, count: int, *, prefix: str = "/probe/", look_every_s: float = LOOK_EVERY_S
+    ) -> None:
+        """`prefix` begins the path of each: another one for another time in the same tables."""
+        self._prefix = prefix
+        self._look_every_s = look_every_s
         self._port = server.port
         self._address = published_address(home_folder(server.data_dir))
         self._count = count
@@ -48,7 +53,7 @@ class Probes:
     def delays_ms(self) -> list[float]:
         """From sending to finding, of all probes, ascending."""
         connection = BlockConnection(self._address)
-        question = "SELECT path FROM events WHERE startsWith(path, '/probe/') AND hour >= now() - 7200"
+        question = f"SELECT path FROM events WHERE startsWith(path, '{self._prefix}') AND hour >= now() - 7200"
         self._sending.start()
         give_up_s = time.monotonic() + FOUND_WITHIN_S + self._count * PAUSES_S[1]
         try:
@@ -56,7 +61,7 @@ class Probes:
                 assert time.monotonic() < give_up_s, f"{len(self._found_s)} of {self._count} probes were found"
                 for (path,) in connection.select(question):
                     self._found_s.setdefault(str(path), time.monotonic())
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(self._look_every_s)
         finally:
             connection.close()
         self._sending.join()
@@ -67,7 +72,7 @@ class Probes:
         chance = random.Random(47)
         connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
         for number in range(self._count):
-            path = f"/probe/{number}"
+            path = f"{self._prefix}{number}"
             body = orjson.dumps({"n": "pageview", "u": f"http://{DOMAIN}{path}", "d": DOMAIN})
             self._sent_s[path] = time.monotonic()
             connection.request("POST", "/api/event", body, {"User-Agent": USER_AGENT, "Content-Type": "text/plain"})

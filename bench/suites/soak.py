@@ -175,7 +175,7 @@ def _soak(
     target = (run.keep or REPORTS) / "soak.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     verdicts = [(line.name, line.ours, str(line.budget), "kept" if line.kept else "missed") for line in results]
-    introduction = f"{results[0].notes}; rate {rate_per_s:,.0f} hits/s. Shaded: faults."
+    introduction = ", ".join(f"{name}: {value}" for name, value in results[0].notes.items()) + ". Shaded: faults."
     target.write_text(soak_page("Soak", introduction, sampler.samples, soak.latencies, soak.happened, verdicts))
     for line in results:
         line.notes["report"] = str(target)

@@ -13,7 +13,7 @@ const ID_DIGITS: usize = 15;
 const ID_BITS: u32 = 60;
 
 /// Odd, so multiplying by it modulo 2^60 can be undone: ids look as random as real ones, and are as hard to compress.
-pub const SCRAMBLE: u64 = 0x9E3_779B_97F4_A7C15 & ((1 << ID_BITS) - 1);
+pub const SCRAMBLE: u64 = 0x9E37_79B9_7F4A_7C15 & ((1 << ID_BITS) - 1);
 
 /// The requests of a file.
 pub struct Requests {
@@ -70,6 +70,7 @@ impl Requests {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
