@@ -57,9 +57,17 @@ class Tornado(ProcessPeer):
         return [sys.executable, "-m", "bench.peers.tornado_handler", str(self.port)]
 
 
-class Uvicorn(ProcessPeer):
+class ServerPeer(ProcessPeer):
+    """A server of somebody else's application."""
+
+    application: str
+    """Module and name of what it serves."""
+
+
+class Uvicorn(ServerPeer):
     """Raw ASGI."""
 
+    application = "bench.peers.hit_application:asgi"
     name = "uvicorn"
     form = "--workers 1 --loop uvloop --http httptools --no-access-log, raw ASGI, orjson"
     stores = False
@@ -67,25 +75,23 @@ class Uvicorn(ProcessPeer):
     def command(self) -> list[str]:
         """Its command line."""
         options = "--workers 1 --loop uvloop --http httptools --no-access-log --log-level warning --lifespan off"
-        application = "bench.peers.hit_application:asgi"
-        return [sys.executable, "-m", "uvicorn", application, "--port", str(self.port), *options.split()]
+        return [sys.executable, "-m", "uvicorn", self.application, "--port", str(self.port), *options.split()]
 
 
-class Granian(ProcessPeer):
+class Granian(ServerPeer):
     """Rust below, ASGI above."""
 
     name = "granian_asgi"
     form = "--interface asginl --workers 1 --runtime-threads 1 --loop uvloop, raw ASGI, orjson"
     stores = False
     # `asginl` is ASGI without the lifespan protocol, which the application does not speak.
-    interface, application = "asginl", "asgi"
+    interface, application = "asginl", "bench.peers.hit_application:asgi"
 
     def command(self) -> list[str]:
         """Its command line."""
         options = "--workers 1 --runtime-threads 1 --loop uvloop --http 1 --no-ws --no-access-log --log-level warning"
         interface = ["--interface", self.interface, "--port", str(self.port)]
-        application = f"bench.peers.hit_application:{self.application}"
-        return [sys.executable, "-m", "granian", application, *interface, *options.split()]
+        return [sys.executable, "-m", "granian", self.application, *interface, *options.split()]
 
 
 class GranianRsgi(Granian):
@@ -93,4 +99,4 @@ class GranianRsgi(Granian):
 
     name = "granian_rsgi"
     form = "--interface rsgi --workers 1 --runtime-threads 1 --loop uvloop, orjson"
-    interface, application = "rsgi", "rsgi"
+    interface, application = "rsgi", "bench.peers.hit_application:rsgi"

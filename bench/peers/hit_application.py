@@ -13,6 +13,8 @@ ANSWER_HEADERS = ((b"content-type", b"text/plain"), (b"access-control-allow-orig
 RSGI_HEADERS = [(name.decode(), value.decode()) for name, value in ANSWER_HEADERS]
 
 Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 
 def status_of(body: bytes) -> int:
@@ -24,17 +26,21 @@ def status_of(body: bytes) -> int:
     return 202 if isinstance(hit, dict) and "n" in hit and "u" in hit else 400
 
 
-async def asgi(
-    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-) -> None:
-    """ASGI 3, HTTP only."""
-    assert scope["type"] == "http", scope["type"]
+async def read_body(receive: Receive) -> bytes:
+    """All of it, in however many messages it comes."""
     message = await receive()
     body: bytes = message["body"]
     while message["more_body"]:
         message = await receive()
         body += message["body"]
-    await send({"type": "http.response.start", "status": status_of(body), "headers": ANSWER_HEADERS})
+    return body
+
+
+async def asgi(scope: Message, receive: Receive, send: Send) -> None:
+    """ASGI 3, HTTP only."""
+    assert scope["type"] == "http", scope["type"]
+    status = status_of(await read_body(receive))
+    await send({"type": "http.response.start", "status": status, "headers": ANSWER_HEADERS})
     await send({"type": "http.response.body", "body": b"ok"})
 
 

@@ -18,6 +18,7 @@ import pytest
 from bench.harness import Run, choose_cpus
 from bench.peers import killing
 from bench.peers.answering import Granian, GranianRsgi, Uvicorn
+from bench.peers.batching import GranianBatching
 from bench.peers.clickhouse_bulk import ClickHouseBulk
 from bench.peers.clickhouse_inserts import AsyncInsert, BufferTable, InsertEach
 from bench.peers.clickhouse_store import ClickHouseStore
@@ -106,7 +107,12 @@ def test_every_hit_that_clickhouse_takes_is_a_row(tmp_path: Path) -> None:
     try:
         paths = {"/probe"} | {"/" + hit.url.split("/", 3)[3].split("?")[0] for hit in HITS}
         scripts = Scripts(tmp_path, HITS)
-        for peer in (InsertEach(tmp_path, store), BufferTable(tmp_path, store), AsyncInsert(tmp_path, store)):
+        for peer in (
+            InsertEach(tmp_path, store),
+            BufferTable(tmp_path, store),
+            AsyncInsert(tmp_path, store),
+            GranianBatching(tmp_path, store),
+        ):
             try:
                 peer.start()
             except AbsentError:
@@ -114,9 +120,12 @@ def test_every_hit_that_clickhouse_takes_is_a_row(tmp_path: Path) -> None:
                 if not isinstance(peer, AsyncInsert):
                     raise
                 continue
-            before = peer.stored()
-            course = Course(peer, scripts.script(peer))
-            measured = measure_round(QUICK, course, program("wrk"))
+            try:
+                before = peer.stored()
+                course = Course(peer, scripts.script(peer))
+                measured = measure_round(QUICK, course, program("wrk"))
+            finally:
+                peer.stop()
             assert peer.stored() - before == measured.stored
             course.rounds.append(measured)
             verify(course)
