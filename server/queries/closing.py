@@ -28,7 +28,7 @@ from server.queries.closed_tables import (
 from server.queries.metrics import VITALS
 from server.queries.periods import HOUR_MS, Interval, SiteCalendar, TimeRange, buckets
 from server.queries.statements import fill, sql_text
-from server.queries.stitching import SCREEN_CLASS
+from server.queries.stitching import RANK, RANK_BITS, SCREEN_CLASS
 from server.queries.vital_buckets import bucket_sql
 
 SETTINGS: Mapping[str, int | str] = {
@@ -249,12 +249,21 @@ class Closing:
 
     def _sessions(self, index: int, slices: int) -> str:
         columns = {name: _OF_EVENTS.get(name, name) for name in ATTRIBUTES}
+        day_ms = f"roundDown(toUnixTimestamp64Milli(time), {self._common['day_starts']})"
         return self._filled(
             "closing_sessions",
             attributes=", ".join(ATTRIBUTES),
             attribute_columns=", ".join(f"{sql} AS first_{name}" for name, sql in columns.items()),
-            attribute_values=", ".join(f"e.first_{name}" for name in ATTRIBUTES),
-            attributes_hash=_hash_of(columns.values()),
+            attribute_values=", ".join(f"first_{name}" for name in ATTRIBUTES),
+            site_day=f"bitShiftLeft(toUInt64(site_id), 32) + intDiv({day_ms}, 1000)",
+            place=(
+                f"bitShiftLeft(toUInt64(toUnixTimestamp64Milli(time) - {day_ms}), 28) "
+                f"+ bitShiftLeft(toUInt64(kind), {RANK_BITS}) + {RANK}"
+            ),
+            # An odd number, so that no two places of a visitor have the same key.
+            key=f"intHash64(visitor_id) + intHash64(site_day) + place * {_ODD}",
+            kind="toUInt8(bitAnd(bitShiftRight(r, 98), 3))",
+            page_id="toUInt32(bitShiftRight(r, 40))",
             slices=str(slices),
             slice=str(index),
         )
@@ -312,6 +321,7 @@ class Closing:
         )
 
 
+_ODD = 0x9E37_79B9_7F4A_7C15
 _OF_EVENTS = {"screen_class": SCREEN_CLASS, "visit_hostname": "hostname"}
 
 
@@ -360,11 +370,6 @@ def delete_versions(
             f"DELETE FROM {form.stored(table)} {form.on_cluster} WHERE {condition}",  # noqa: S608 - numbers of ours
             lightweight_deletes_sync=2,
         )
-
-
-def _hash_of(columns: Iterable[str]) -> str:
-    """A hash of 64 bits of some columns, as SQL. Each is hashed by itself: of a dictionary each entry once."""
-    return " + ".join(f"cityHash64({sql}) * {2 * place + 1}" for place, sql in enumerate(columns, start=1))
 
 
 def _visitors(counts: str = "") -> str:

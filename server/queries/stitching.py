@@ -23,8 +23,12 @@ _FIXED = {
     "weight": "sample_weight",
 }
 
+RANK_BITS = 26
+"""So many bits of their load and page are the order of a visitor's events of the same millisecond and kind. Any order
+will do, as long as it is the same wherever visits are stitched."""
+RANK = f"bitAnd(load_id + cityHash64(path), {2**RANK_BITS - 1})"
+
 _OPTIONAL = {
-    "load_id": "load_id",
     "path": "path",
     "engaged_ms": "if(kind = 'engagement', engaged_ms, 0)",
     "interactive": "interactive",
@@ -33,6 +37,7 @@ _OPTIONAL = {
     "hostname": "toString(hostname)",
     "revenue_micros": "revenue_micros",
     "revenue_currency": "toString(revenue_currency)",
+    "rank": RANK,
 }
 
 # A screen's width in classes, as the tracker's users know them: phones, tablets, laptops, everything wider.
@@ -47,7 +52,7 @@ _OF_VISITS = {
     "screen_class": SCREEN_CLASS,
     "visit_hostname": "toString(hostname)",
 }
-ORDER = ("ms", "kind", "load_id", "path")
+ORDER = ("ms", "kind", "rank")
 """The order of a visitor's events of a day."""
 _WEIGHED = {
     "weighed_views": "toInt64(arraySum(r -> if(r.{kind} = 1, r.{weight}, 0), rows))",
@@ -193,8 +198,8 @@ class Stitching:
             columns += f", {value} AS visit_{name}"
         # Time and kind in one number. What is equal then is told apart only where it matters which event is the first.
         order = f"r.{self.column('ms')} * 4 + r.{self.column('kind')}"
-        if self._attributes or "load_id" in self._extra:
-            order = f"({order}, r.{self.column('load_id')}, r.{self.column('path')})"
+        if self._attributes or "rank" in self._extra:
+            order = f"({order}, r.{self.column('rank')})"
         place = {name: str(self.column(name)) for name in _FIXED}
         kept = "arrayDistinct(numbers)" if self.keeps_strays else "arrayFilter(n -> n > 0, arrayDistinct(numbers))"
         bind = self.parameters.number

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+from clickhouse_cityhash.cityhash import CityHash64
+
 from server.queries.dimensions import NO_PROP, Dimension, Level, country_names
 from server.queries.goals import GoalRule
 from server.queries.model import Either, Every, Filter, GoalLeaf, HasDone, Leaf, Negated, Operator, Query, leaves
@@ -67,9 +69,10 @@ def scroll(event: Event) -> int:
     return depth if event["kind"] == "engagement" and depth <= 100 else -1
 
 
-def order(event: Event) -> tuple[int, int, int, str]:
-    """Time, and what is equal then by kind, load and path."""
-    return event["time_ms"], KINDS[event["kind"]], event["load_id"], event["path"]
+def order(event: Event) -> tuple[int, int, int]:
+    """Time, and what is equal then by kind, and by 26 bits of load and path."""
+    rank = (event["load_id"] + CityHash64(event["path"].encode())) % 2**26
+    return event["time_ms"], KINDS[event["kind"]], rank
 
 
 def local_day(calendar: SiteCalendar, at_ms: int) -> date:
