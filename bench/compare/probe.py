@@ -33,8 +33,8 @@ WRITTEN_AT = "srand48_r"
 PIPELINED = 64
 BATCH_ID = "0123456789abcdef" * 2
 SEGMENT_ROWS = 20_000
-# The cache of agents takes in what it sees for the second time.
-WARM_ROUNDS = 2
+# The cache of agents takes in what it sees for the second time, and rare ones later.
+WARM_ROUNDS = 3
 SETTLE_DEADLINE_MS = 120_000
 ANSWER = b"HTTP/1.1 202 "
 NO_RATE_LIMIT = 1_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -35,6 +36,12 @@ def tick(value: float) -> str:
     return f"{value / 1e3:.3g} k" if abs(value) >= 1e4 else f"{value:.3g}"
 
 
+def tick_step(top: float) -> float:
+    """1, 2 or 5 of some power of ten: the smallest of which at most five steps reach `top`."""
+    power = 10.0 ** math.floor(math.log10(top / 5))
+    return next(factor * power for factor in (1, 2, 5, 10) if top / (factor * power) <= 5)
+
+
 def chart(label: str, series: Mapping[int, Sequence[Mark]], *, bound: float | None) -> str:
     """A chart of these lines, by the number of their colour. The axis begins at nought: no difference looks larger than
     it is.
@@ -52,10 +59,11 @@ def chart(label: str, series: Mapping[int, Sequence[Mark]], *, bound: float | No
         return HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM)
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">']
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        at = y(top * share)
+    step = tick_step(top)
+    for value in (number * step for number in range(int(top / step) + 1)):
+        at = y(value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{tick(top * share)}</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{tick(value)}</text>')
     ends = [(min(mark.date for mark in marks), "start"), (max(mark.date for mark in marks), "end")]
     for date, anchor in ends if max(days) > first else [(ends[0][0], "middle")]:
         parts.append(f'<text x="{x(date):.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">{escape(date)}</text>')

@@ -16,6 +16,9 @@ from bench.recorded import ROOT, Point, newest, read_records
 BEGIN = "<!-- headline: python -m bench report --headline --write -->"
 END = "<!-- /headline -->"
 
+# More runnable processes than this, and a figure was not taken on a quiet machine.
+BUSY = 1.5
+
 
 @dataclass(frozen=True)
 class Row:
@@ -63,7 +66,11 @@ def headline(points: Sequence[Point], rows: Sequence[Row] = ROWS) -> str:
         if point is None or (point.ratio is None and "{ratio}" in row.figure):
             continue  # not measured, or against nobody: the peer was not to be had
         figure = row.figure.format(ours=rounded(point.ours), theirs=rounded(point.theirs), ratio=rounded(point.ratio))
-        lines.append(f"| {row.what} | {figure} | `python -m bench {point.suite}` | {point.date}, {point.machine} |")
+        # What was measured beside other work says so: ratios to a peer in other processes suffer most.
+        busy = f", load {point.load:.0f}" if point.load is not None and point.load >= BUSY else ""
+        lines.append(
+            f"| {row.what} | {figure} | `python -m bench {point.suite}` | {point.date}, {point.machine}{busy} |"
+        )
     return "\n".join(lines)
 
 

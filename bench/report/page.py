@@ -17,7 +17,7 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   margin: 0 auto; padding: 1.5rem; max-width: 76rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2.5rem 0 .25rem; } p { margin: .25rem 0; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
 figure { margin: .5rem 0; } figcaption, .faint { color: var(--faint); font-size: .85rem; }
 svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--faint); }
 svg .grid { stroke: var(--rule); } svg line.budget { stroke: var(--bad); stroke-dasharray: 6 4; }

@@ -14,7 +14,7 @@ from bench import recorded
 from bench.__main__ import main as bench_main
 from bench.harness import Budget, Result
 from bench.recorded import Point, read_records, versions, write_record
-from bench.report.charts import Mark, chart
+from bench.report.charts import Mark, chart, tick_step
 from bench.report.headline import BEGIN, END, Row, headline, is_current, table_in, with_table
 from bench.report.page import page
 from bench.report.text import lines, sparkline
@@ -27,7 +27,18 @@ POINTS = [
     Point("front_vs_nginx", "2026-11-23", OTHER, 90_000, 120_000, 0.75, "hits/CPU s", "≥ 0.7", True, "front", "bbbb"),
     Point("front_vs_nginx", "2026-11-30", ONE, 80_000, 100_000, 0.8, "hits/CPU s", "≥ 0.7", True, "front", "cccc"),
     Point(
-        "record_us", "2026-11-30", ONE, 1.862, None, None, "us", "≤ 1.5", False, "record", versions={"rustc": "1.97"}
+        "record_us",
+        "2026-11-30",
+        ONE,
+        1.862,
+        None,
+        None,
+        "us",
+        "≤ 1.5",
+        False,
+        "record",
+        load=9.6,
+        versions={"rustc": "1.97"},
     ),
 ]
 
@@ -135,9 +146,18 @@ def test_a_chart_puts_dates_and_values_in_proportion() -> None:
     (x0, y0), (x1, y1), (x2, y2) = places
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
     assert y0 - y1 == pytest.approx(y1 - y2, abs=0.2)
+    ticks = [each.text for each in drawn.iter("text") if each.attrib.get("text-anchor") == "end"]
+    assert ticks[:3] == ["0", "50", "100"]
     (budget,) = [each for each in drawn.iter("line") if each.attrib["class"] == "budget"]
     assert float(budget.attrib["y1"]) == pytest.approx(y1, abs=0.1)
     assert [each.text for each in drawn.iter("title")] == ["a", "b", "<c>"]
+
+
+@pytest.mark.parametrize(
+    ("top", "step"), [(0.756, 0.2), (41_000, 10_000), (162, 50), (1.0, 0.2), (4.9, 1.0), (0.004, 0.001)]
+)
+def test_ticks_are_round_numbers(top: float, step: float) -> None:
+    assert tick_step(top) == pytest.approx(step)
 
 
 def test_one_date_stands_in_the_middle() -> None:
@@ -154,7 +174,7 @@ def test_the_headline_takes_the_newest_and_says_how_to_reproduce_it() -> None:
     )
     assert headline(POINTS, rows).splitlines()[2:] == [
         f"| against nginx | 0.8 × (80,000 against 100,000) | `python -m bench front` | 2026-11-30, {ONE} |",
-        f"| hit to record | 1.86 µs | `python -m bench record` | 2026-11-30, {ONE} |",
+        f"| hit to record | 1.86 µs | `python -m bench record` | 2026-11-30, {ONE}, load 10 |",
     ]
 
 
