@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import random
 import re
-from pathlib import Path
 
 import pytest
 
-from bench.harness import Run, choose_cpus
 from bench.load.generator import Outcome
 from bench.plots import Line, Span, page, plot, section, table, tick
 from bench.soak.faults import Happened
@@ -109,15 +107,3 @@ def test_the_rate_goes_down_until_it_is_kept_up_with() -> None:
 
     assert round(soak.sustained_rate(attack, lambda: None)) == 2_867
     assert asked == [0, 0, 7_000, 5_600, 4_480, 3_584, 2_867]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_short_soak_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    results = {line.name: line for line in soak.measure(Run(choose_cpus(), quick=True, keep=tmp_path))}
-    verdict = results["soak_lost_or_doubled"]
-    assert verdict.kept, verdict.notes
-    assert verdict.notes["audit"] == "holds"
-    assert verdict.notes["faults"] == soak.FAULTS_AT_LEAST
-    assert verdict.notes["rows"]
-    assert_self_contained((tmp_path / "soak.html").read_text())

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import yaml
 
-from bench.harness import Run, choose_cpus
 from bench.suites import sweep
 from bench.sweep.backlog import BatchPoint
 from bench.sweep.configmap import batch_file, config_map
@@ -77,16 +75,3 @@ def test_the_report_needs_nothing_else() -> None:
     assert "batch_max_rows: &lt;50000&gt;" in html
     for word in ("process", "power", "1 threads", "Freshness", "Merges"):
         assert word in html
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_quick_form_recommends_settings(tmp_path: Path) -> None:
-    run = Run(choose_cpus(), rounds=1, quick=True, keep=tmp_path)
-    results = {line.name: line for line in sweep.measure(run)}
-    assert list(results) == ["sweep_rows_per_s", "sweep_age_hits_per_cpu_s", "sweep_recommended_vs_default"]
-    printed = yaml.safe_load((tmp_path / "footfall-batch.yaml").read_text())["data"]["batch.yaml"]
-    settings = parse_batch_settings(printed.encode(), BatchSettings())
-    assert settings.batch_max_rows in sweep.QUICK_ROWS
-    assert settings.batch_max_age_ms in sweep.QUICK_AGES_MS
-    assert_self_contained((tmp_path / "sweep.html").read_text())
