@@ -65,7 +65,7 @@ def tick(value: float) -> str:
     for factor, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
         if abs(value) >= factor:
             return f"{value / (1e3 if factor == 1e4 else factor):.3g}{unit}"
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.3g}"
 
 
 def plot(title: str, x_label: str, lines: Sequence[Line], spans: Sequence[Span] = (), *, log_x: bool = False) -> str:

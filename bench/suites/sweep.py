@@ -53,6 +53,10 @@ BACKLOG_ROUNDS = 2
 # A limit in bytes that the limit in rows reaches first on ordinary traffic, and that bounds what long URLs can do.
 BYTES_HEADROOM = 1.3
 
+# Another thread is another connection and another block in memory, and a busy machine gives two threads more of its
+# time than one: it must gain more than that.
+THREADS_NEARLY = 0.2
+
 REPORTS = CHECKOUT / ".make" / "reports"
 
 
@@ -125,14 +129,16 @@ def measure_backlog(run: Run, folder: Path) -> list[BatchPoint]:
 
 
 def recommend_batch(points: Sequence[BatchPoint]) -> BatchSettings:
-    """The smallest batch and the fewest threads that are nearly as fast as any; bytes by what a record takes."""
+    """The fewest threads that are nearly as fast as any, the smallest batch whose rows are nearly as cheap as any's,
+    and bytes by what a record takes. Cheap is CPU of both sides, which a busy machine changes less than it does time.
+    """
     best = {
         threads: max(point.rows_per_s for point in points if point.parallelism == threads)
         for threads in {point.parallelism for point in points}
     }
-    threads = int(knee(list(best.items())))
+    threads = int(knee(list(best.items()), THREADS_NEARLY))
     mine = [point for point in points if point.parallelism == threads]
-    rows = int(knee([(point.rows, point.rows_per_s) for point in mine]))
+    rows = int(knee([(point.rows, 1 / (point.client_us + point.server_us)) for point in mine]))
     record_bytes = next(point.record_bytes for point in mine if point.rows == rows)
     mib = max(1, round(rows * record_bytes * BYTES_HEADROOM / 2**20))
     return BatchSettings(batch_max_rows=rows, batch_max_bytes=mib * 2**20, flush_parallelism=threads)

@@ -31,7 +31,7 @@ def test_the_knee_is_the_smallest_value_nearly_as_good_as_the_best() -> None:
 def made_up_batches() -> list[BatchPoint]:
     speeds = {10_000: 500_000, 50_000: 900_000, 100_000: 930_000}
     return [
-        BatchPoint(rows, threads, speed * (1.0 if threads == 1 else 1.02), 0.4, 1.1, 200.0, 5)
+        BatchPoint(rows, threads, speed * (1.0 if threads == 1 else 1.1), 0.4, 1e6 / speed, 200.0, 5)
         for rows, speed in speeds.items()
         for threads in (1, 2)
     ]
