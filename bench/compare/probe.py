@@ -71,6 +71,7 @@ class Record:
 
     def __init__(self, folder: Path, spool: str) -> None:
         self._requests = read_requests(folder)
+        self._hits = sum(group.count(b"POST /api/event ") for group in self._requests)
         rules = Path(rust_ext.__file__).parent / "rules.pack"
         settings = json.dumps({"http": {"trusted_proxies": ["127.0.0.0/8"]}}).encode()
         self._collector = rust_ext.Collector(rules_path=str(rules), spool_folder=spool, settings=settings)
@@ -81,20 +82,19 @@ class Record:
         self._completions.register(self._collector.completion_fd, select.POLLIN)
 
     def run(self) -> int:
-        """All requests once; each must be answered 202."""
-        answered = 0
+        """All requests once."""
         for group in self._requests:
             self._connection.feed(group)
             self._collector.commit()
             assert self._completions.poll(SETTLE_DEADLINE_MS), "the writer thread settled nothing"
             self._collector.complete()
-            answered += b"".join(self._answers).count(ANSWER)
-            self._answers.clear()
-        assert answered == sum(group.count(b"POST /api/event ") for group in self._requests)
-        return answered
+        return self._hits
 
-    def clean(self) -> None:
-        """Away with what was written."""
+    def finish(self) -> None:
+        """Each hit must be answered 202. Away with what was written."""
+        answered = b"".join(self._answers).count(ANSWER)
+        assert answered == self._hits, (answered, self._hits)
+        self._answers.clear()
         self._collector.seal_all()
         source = self._collector.sealed_segments()
         while (path := source.next_sealed(50)) is not None:
@@ -112,12 +112,12 @@ class Encode:
 
     def run(self) -> int:
         """The block once."""
-        block = self._encode(*self._parts, batch_id=BATCH_ID, compress=True)
-        assert block.rows == SEGMENT_ROWS
-        return block.rows
+        self._block = self._encode(*self._parts, batch_id=BATCH_ID, compress=True)
+        return SEGMENT_ROWS
 
-    def clean(self) -> None:
-        """Nothing was written."""
+    def finish(self) -> None:
+        """Each record must be a row."""
+        assert self._block.rows == SEGMENT_ROWS
 
 
 class Agents:
@@ -130,11 +130,12 @@ class Agents:
 
     def run(self) -> int:
         """Each agent once."""
-        self._parser.parse_many(self._agents, cached=False)
+        self._bots, _ = self._parser.parse_many(self._agents, cached=False)
         return len(self._agents)
 
-    def clean(self) -> None:
-        """Nothing was written."""
+    def finish(self) -> None:
+        """Some of them are bots, most are not."""
+        assert 0 < self._bots < len(self._agents) / 2
 
 
 PATHS: dict[str, Any] = {"record": Record, "encode": Encode, "agents": Agents}
@@ -144,7 +145,7 @@ def warm(path: Any) -> None:
     """Run it until caches hold what they will."""
     for _ in range(WARM_ROUNDS):
         path.run()
-        path.clean()
+        path.finish()
 
 
 def serve(folder: Path, spool: str) -> None:
@@ -159,7 +160,7 @@ def serve(folder: Path, spool: str) -> None:
         items = paths[name].run()
         spent_ns = time.process_time_ns() - before_ns
         print(items, spent_ns, flush=True)
-        paths[name].clean()
+        paths[name].finish()
 
 
 def count_instructions(folder: Path, spool: str, names: list[str]) -> None:
@@ -172,7 +173,7 @@ def count_instructions(folder: Path, spool: str, names: list[str]) -> None:
         items = path.run()
         marker(0)
         print(name, items, flush=True)
-        path.clean()
+        path.finish()
 
 
 def main() -> None:
