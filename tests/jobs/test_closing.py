@@ -219,6 +219,25 @@ def test_a_day_of_two_weights_stays_open(make_sites: Any) -> None:
     assert_closed(sites, other)
 
 
+def test_events_of_one_instant_have_one_order_and_one_that_came_twice_is_one_visit(make_sites: Any) -> None:
+    day = date(2026, 3, 10)
+    sites: ClosedSites = make_sites("Asia/Kathmandu", day, day)
+    at_ms = sites.calendar.start_ms(day) + MINUTE_MS
+    # As an access log has them: to the second, and of no page load.
+    paths = ["/", "", *(f"/{'long/' * (2 * number)}{number}" for number in range(20))]
+    events = [
+        event(time_ms=at_ms + visitor, visitor_id=visitor, path=path, country=f"{chr(65 + place)}A", load_id=load)
+        for visitor in range(1, 5)
+        for place, path in enumerate(paths[visitor:])
+        for load in ((0,) if visitor < 3 else (0, 2**64 - 1 - place))
+    ]
+    twice = event(time_ms=at_ms, visitor_id=7, path="/", country="EE")
+    events += [twice, twice, event(time_ms=at_ms + 31 * MINUTE_MS, visitor_id=7, path="/", country="NP")]
+    sites.store(events)
+    sites.close()
+    assert_closed(sites, events)
+
+
 def test_days_before_the_site_was_created_are_closed_when_they_are_marked(make_sites: Any) -> None:
     day = date(2026, 3, 10)
     sites: ClosedSites = make_sites("Asia/Kathmandu", day, day)
