@@ -2,7 +2,7 @@
 //!
 //! Scripts, variants and extensions are left out, and the case is made uniform, so that one language is one value.
 
-use crate::scratch::{ByteWriter, Scratch};
+use crate::scratch::{ByteWriter, Scratch, trim};
 
 /// The tag of what the payload says, or failing that of the first entry of `Accept-Language`; empty = unknown.
 pub fn language<'a>(payload: &'a str, accept_language: Option<&'a [u8]>, scratch: &mut Scratch<'a>) -> &'a str {
@@ -10,13 +10,16 @@ pub fn language<'a>(payload: &'a str, accept_language: Option<&'a [u8]>, scratch
         return tag(payload, scratch);
     }
     match accept_language.map(std::str::from_utf8) {
-        Some(Ok(header)) => tag(header.split([',', ';']).next().unwrap_or(""), scratch),
+        Some(Ok(header)) => {
+            let end = memchr::memchr2(b',', b';', header.as_bytes()).unwrap_or(header.len());
+            tag(header.get(..end).unwrap_or(""), scratch)
+        }
         _ => "",
     }
 }
 
 fn tag<'a>(raw: &'a str, scratch: &mut Scratch<'a>) -> &'a str {
-    let raw = raw.trim();
+    let raw = trim(raw);
     // By far the most usual: already in the form that is stored.
     match raw.as_bytes() {
         [a, b] if a.is_ascii_lowercase() && b.is_ascii_lowercase() => return raw,

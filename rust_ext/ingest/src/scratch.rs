@@ -122,6 +122,19 @@ pub fn any_byte(text: &str, test: impl Fn(u8) -> bool) -> bool {
     text.bytes().fold(false, |found, byte| found | test(byte))
 }
 
+/// `str::trim`, quick where there is nothing to trim: both ends are visible ASCII, and no character needs to be decoded.
+#[inline]
+#[must_use]
+pub fn trim(text: &str) -> &str {
+    let is_visible = |byte: &u8| byte.is_ascii_graphic();
+    match text.as_bytes() {
+        [] => text,
+        [only] if is_visible(only) => text,
+        [first, .., last] if is_visible(first) && is_visible(last) => text,
+        _ => text.trim(),
+    }
+}
+
 /// The longest beginning of `text` that has at most `max_bytes` and ends between characters.
 #[must_use]
 pub fn cut(text: &str, max_bytes: usize) -> &str {

@@ -8,7 +8,7 @@
 //! would change a path's meaning (`/ ? # %` and control characters), which stay encoded. All strings borrow from the URL
 //! or live in the hit's scratch space.
 
-use crate::scratch::{ByteWriter, Scratch, any_byte, cut};
+use crate::scratch::{ByteWriter, Scratch, any_byte, cut, trim};
 use crate::snapshot::hex_digit;
 
 /// Longest hostname (RFC 1035).
@@ -103,8 +103,8 @@ pub fn parse<'a>(url: &'a str, hash_mode: bool, scratch: &mut Scratch<'a>) -> Re
 /// # Errors
 /// They are not a page's.
 pub fn parse_parts<'a>(hostname: &'a str, url: &'a str, scratch: &mut Scratch<'a>) -> Result<PageUrl<'a>, UrlError> {
-    let url = url.trim();
-    let given = hostname_of_authority(hostname.trim(), scratch)?;
+    let url = trim(url);
+    let given = hostname_of_authority(trim(hostname), scratch)?;
     if !url.starts_with(['/', '?', '#']) && scheme_of(url).is_some() {
         let whole = parse(url, false, scratch)?;
         return Ok(PageUrl { hostname: if given.is_empty() { whole.hostname } else { given }, ..whole });
@@ -122,7 +122,7 @@ pub fn parse_parts<'a>(hostname: &'a str, url: &'a str, scratch: &mut Scratch<'a
 
 /// A site's domain or a hostname as it is looked up: trimmed, lower-case, without `www.` and a final dot.
 pub fn bare_hostname<'a>(text: &'a str, scratch: &mut Scratch<'a>) -> &'a str {
-    let text = text.trim();
+    let text = trim(text);
     let lower = scratch.lower(text.strip_suffix('.').unwrap_or(text));
     without_www(lower)
 }
@@ -183,7 +183,7 @@ pub fn campaign<'a>(query: &'a str, utm_max_bytes: usize, scratch: &mut Scratch<
             }
         };
         if slot.is_empty() {
-            *slot = cut(decode_value(value, scratch).trim(), utm_max_bytes);
+            *slot = cut(trim(decode_value(value, scratch)), utm_max_bytes);
         }
     }
     found.source_tag = if source.is_empty() { reference } else { source };
@@ -276,7 +276,7 @@ fn scheme_of(url: &str) -> Option<&str> {
 }
 
 fn split(url: &str) -> Result<Split<'_>, UrlError> {
-    let url = url.trim();
+    let url = trim(url);
     if has_control(url) {
         return Err(UrlError::Invalid);
     }
@@ -297,8 +297,28 @@ fn split_path(rest: &str) -> Split<'_> {
     Split { scheme: "", authority: "", path, query, fragment, path_and_fragment }
 }
 
+/// The bytes of a hostname that is stored as it was sent: lower-case letters, digits, `-`, `.` and `_`.
+const STORED_HOST_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        {
+            table[byte as usize] =
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_');
+        }
+        byte += 1;
+    }
+    table
+};
+
 /// Without user name and port, lower-case, without `www.`; empty when there is none.
 fn hostname_of_authority<'a>(authority: &'a str, scratch: &mut Scratch<'a>) -> Result<&'a str, UrlError> {
+    // Nearly always there is nothing to take off and nothing to change.
+    let is_stored = |byte: u8| STORED_HOST_BYTES.get(usize::from(byte)) == Some(&true);
+    if authority.len() <= HOSTNAME_MAX_BYTES && authority.bytes().all(is_stored) {
+        return Ok(without_www(authority.strip_suffix('.').unwrap_or(authority)));
+    }
     let plain = !any_byte(authority, |byte| byte == b'@' || byte == b':');
     let host = if plain { authority } else { authority.rsplit_once('@').map_or(authority, |(_, host)| host) };
     let host = match if plain { None } else { host.rsplit_once(':') } {
@@ -326,9 +346,10 @@ fn hostname_of_authority<'a>(authority: &'a str, scratch: &mut Scratch<'a>) -> R
 fn stored_path<'a>(split: &Split<'a>, hash_mode: bool, scratch: &mut Scratch<'a>) -> &'a str {
     let fragment = if hash_mode { split.fragment } else { "" };
     // A fragment that routes may carry a query string of its own; it ends here like any other.
-    let fragment = fragment.split_once('?').map_or(fragment, |(path, _)| path);
+    let fragment = split_at_byte(fragment, b'?').map_or(fragment, |(path, _)| path);
     if fragment.is_empty() {
-        return match decode_path(split.path, scratch).trim_end() {
+        // What stands here begins with a slash or is empty: nothing is trimmed at its front.
+        return match trim(decode_path(split.path, scratch)) {
             "" => "/",
             path => path,
         };

@@ -43,33 +43,48 @@ pub struct VisitorKey {
     pub foreign_date: Option<i32>,
 }
 
+/// Site and address.
+const FIXED_BYTES: usize = 20;
+/// Room for a hashed message; agents of browsers have 70 to 250 bytes.
+const MESSAGE_BYTES: usize = 320;
+
 /// The visitor's id for this site and local day.
 #[must_use]
 pub fn visitor_id(key: &VisitorKey, site_id: u32, address: IpAddr, agent: &[u8]) -> u64 {
-    let mut hasher = SipHasher24::new_with_key(&key.salt.key);
-    // One write of the fixed part: several short writes cost more than the hash itself.
-    let mut fixed = [0_u8; 24];
-    let length = if let Some(date) = key.foreign_date {
-        let (body, end) = fixed.split_at_mut(20);
-        fill_fixed(body, site_id, address);
-        end.copy_from_slice(&date.to_le_bytes());
-        24
-    } else {
-        fill_fixed(&mut fixed, site_id, address);
-        20
+    let hasher = SipHasher24::new_with_key(&key.salt.key);
+    let mut message = [0_u8; MESSAGE_BYTES];
+    fill_fixed(&mut message, site_id, address);
+    let agent_at = match key.foreign_date {
+        Some(date) => {
+            fill(message.get_mut(FIXED_BYTES..).unwrap_or_default(), &date.to_le_bytes());
+            FIXED_BYTES + 4
+        }
+        None => FIXED_BYTES,
     };
-    hasher.write(fixed.get(..length).unwrap_or(&fixed));
+    // All in one piece, where it fits: several short writes cost more than the hash itself.
+    if let Some(space) = message.get_mut(agent_at..agent_at + agent.len()) {
+        space.copy_from_slice(agent);
+        return hasher.hash(message.get(..agent_at + agent.len()).unwrap_or_default());
+    }
+    let mut hasher = hasher;
+    hasher.write(message.get(..agent_at).unwrap_or_default());
     hasher.write(agent);
     hasher.finish()
 }
 
 fn fill_fixed(target: &mut [u8], site_id: u32, address: IpAddr) {
-    let octets = match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
+    let address = match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
     };
-    for (slot, byte) in target.iter_mut().zip(site_id.to_le_bytes().into_iter().chain(octets)) {
-        *slot = byte;
+    fill(target, &site_id.to_le_bytes());
+    fill(target.get_mut(4..).unwrap_or_default(), &address.octets());
+}
+
+/// Writes `bytes` at the front of `target`, which has room for them.
+fn fill(target: &mut [u8], bytes: &[u8]) {
+    if let Some(front) = target.get_mut(..bytes.len()) {
+        front.copy_from_slice(bytes);
     }
 }
 

@@ -175,8 +175,9 @@ impl ProxyTrust {
         self.proxy_protocol && self.is_trusted(ip)
     }
 
-    pub(super) fn is_forwarded_header(&self, name: &str) -> bool {
-        name.eq_ignore_ascii_case(&self.header)
+    #[inline]
+    pub(super) fn is_forwarded_header(&self, name: &[u8]) -> bool {
+        name.len() == self.header.len() && name.eq_ignore_ascii_case(self.header.as_bytes())
     }
 
     /// The client behind a trusted `peer`, given the forwarded header's values in the order of the request.

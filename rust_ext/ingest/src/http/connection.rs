@@ -25,6 +25,7 @@ use super::client_address::{ClientAddress, PeerAddress, ProxyTrust};
 use super::delegated::{BodyEvent, DelegatedRequest, Delegation};
 use super::head::{self, BodyLength, Fields, Head};
 use super::hit::ChunkedHit;
+use super::plain_head;
 use super::proxy_protocol::{self, ProxyHeader};
 use super::rejection::Rejection;
 use super::{HitHandler, HttpSettings};
@@ -361,22 +362,35 @@ impl Connection {
             self.hold = Some(Hold::Depth);
             return Taken::Nothing;
         }
+        let limits = &self.settings.limits;
+        let mut fields = Fields::default();
+        if let Some(head) = plain_head::parse(rest, &mut fields, limits, self.believed())
+            && let Some(endpoint) = self.settings.endpoints.lookup(head.path)
+        {
+            return self.take_hit(&self.or_last(head, rest), endpoint, rest, turn);
+        }
         let (mut slots, mut fields) = (head::header_slots(), Fields::default());
-        let mut head = match head::parse(rest, &mut slots, &mut fields, &self.settings.limits, self.believed()) {
-            Ok(Some(head)) => head,
+        let head = match head::parse(rest, &mut slots, &mut fields, limits, self.believed()) {
+            Ok(Some(head)) => self.or_last(head, rest),
             Ok(None) => return Taken::Nothing,
             Err(rejection) => {
                 self.reject(rejection, turn.now_ms);
                 return Taken::Bytes(0);
             }
         };
-        if self.is_draining && is_last(&head, rest) {
-            head.keep_alive = false;
-        }
         match self.settings.endpoints.lookup(head.path) {
             Some(endpoint) => self.take_hit(&head, endpoint, rest, turn),
             None => self.delegate(&head, turn),
         }
+    }
+
+    /// The head, as that of the connection's last request if nothing comes after it while the process stops.
+    #[inline]
+    fn or_last<'room, 'input>(&self, mut head: Head<'room, 'input>, rest: &[u8]) -> Head<'room, 'input> {
+        if self.is_draining && is_last(&head, rest) {
+            head.keep_alive = false;
+        }
+        head
     }
 
     fn delegate<H>(&mut self, head: &Head<'_, '_>, turn: &mut Turn<'_, H>) -> Taken {
@@ -421,11 +435,16 @@ impl Connection {
     /// Who sent this request.
     #[inline]
     pub(super) fn client(&self, head: &Head<'_, '_>) -> ClientAddress {
-        let Some(trust) = self.believed().filter(|_| head.is_forwarded) else {
-            return ClientAddress { ip: self.peer };
-        };
-        let forwarded = head.headers.iter().filter(|header| trust.is_forwarded_header(header.name));
-        trust.client_behind(self.peer, forwarded.map(|header| header.value))
+        match self.believed() {
+            Some(trust) if head.forwarded.lines == 1 => {
+                trust.client_behind(self.peer, std::iter::once(head.forwarded.first))
+            }
+            Some(trust) if head.forwarded.lines > 1 => {
+                let lines = head.headers.iter().filter(|header| trust.is_forwarded_header(header.name.as_bytes()));
+                trust.client_behind(self.peer, lines.map(|header| header.value))
+            }
+            _ => ClientAddress { ip: self.peer },
+        }
     }
 
     /// Queues the one answer to a refused request, after those before it, and ends the connection.

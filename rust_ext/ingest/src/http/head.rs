@@ -14,7 +14,7 @@ use httparse::{Header, Status};
 use std::mem::MaybeUninit;
 
 /// Room for header lines; `Limits::max_headers` may only be lower.
-const HEADER_SLOTS: usize = 128;
+pub(super) const HEADER_SLOTS: usize = 128;
 /// Room for a head's header lines on the caller's stack: 4 KiB that stay uninitialised.
 pub(super) type HeaderSlots<'input> = [MaybeUninit<Header<'input>>; HEADER_SLOTS];
 
@@ -45,13 +45,15 @@ pub(super) struct Head<'room, 'input> {
     /// The authority of an absolute-form target: takes the place of `Host`.
     pub authority: Option<&'input str>,
     pub minor_version: u8,
+    /// Every header line; none of a head that [`super::plain_head`] read, which is a hit's and needs no more than
+    /// `hit_headers`.
     pub headers: &'room [Header<'input>],
     pub hit_headers: &'room HitHeaders<'input>,
     pub body: BodyLength,
     pub keep_alive: bool,
     pub expects_continue: bool,
-    /// Whether the header that `ProxyTrust` names occurs.
-    pub is_forwarded: bool,
+    /// How often the header that `ProxyTrust` names occurs, and its first value.
+    pub forwarded: Forwarded<'input>,
     /// From the input's start to the body's first byte.
     pub bytes: usize,
 }
@@ -101,25 +103,21 @@ pub(super) fn parse<'room, 'input>(
     }
     let (target, authority) = split_target(method, full_target)?;
     let (path, query) = split_query(target)?;
-    fields.read(headers, minor_version, trust)?;
-    if minor_version == 1 && fields.host.is_none() {
-        return Err(Rejection::Host);
+    for header in headers {
+        fields.take(header.name.as_bytes(), header.value, minor_version, trust)?;
     }
-    Ok(Some(Head {
-        method,
-        target,
-        path,
-        query,
-        authority,
-        minor_version,
-        headers,
-        hit_headers: &fields.hit_headers,
-        body: fields.body_length(minor_version)?,
-        keep_alive: fields.keep_alive(minor_version),
-        expects_continue: fields.expects_continue,
-        is_forwarded: fields.is_forwarded,
-        bytes: skipped_bytes + bytes,
-    }))
+    let bytes = skipped_bytes + bytes;
+    fields.judge(RequestLine { method, target, path, query, authority, minor_version }, headers, bytes).map(Some)
+}
+
+/// What a request line says.
+pub(super) struct RequestLine<'input> {
+    pub method: &'input str,
+    pub target: &'input str,
+    pub path: &'input [u8],
+    pub query: &'input [u8],
+    pub authority: Option<&'input str>,
+    pub minor_version: u8,
 }
 
 /// A head that httparse did not take: over a limit, wrong, or not all there.
@@ -190,7 +188,7 @@ fn strip_scheme<'a>(target: &'a str, scheme: &str) -> Option<&'a str> {
 }
 
 /// Path and query. A fragment never belongs into a request (RFC 9112 §3.2).
-fn split_query(target: &str) -> Result<(&[u8], &[u8]), Rejection> {
+pub(super) fn split_query(target: &str) -> Result<(&[u8], &[u8]), Rejection> {
     let target = target.as_bytes();
     match memchr::memchr2(b'?', b'#', target).and_then(|index| target.split_at_checked(index)) {
         None => Ok((target, b"")),
@@ -232,18 +230,25 @@ pub(super) struct Fields<'a> {
     says_close: bool,
     says_keep_alive: bool,
     expects_continue: bool,
-    is_forwarded: bool,
+    forwarded: Forwarded<'a>,
+}
+
+/// The header that names the client, as far as one pass over the lines sees it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Forwarded<'a> {
+    pub lines: usize,
+    pub first: &'a [u8],
 }
 
 /// Whether the name is this lower-case one. Setting the letter-case bit is exact for the bytes that a token can hold;
 /// eight of them are compared at once.
 #[inline]
-fn is_named<const N: usize>(header: &Header<'_>, lower: &[u8; N]) -> bool {
+fn is_named<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     const CASE_BITS: u64 = 0x2020_2020_2020_2020;
-    if header.name.len() != N {
+    if name.len() != N {
         return false;
     }
-    let (blocks, rest) = header.name.as_bytes().as_chunks::<8>();
+    let (blocks, rest) = name.as_chunks::<8>();
     let (lower_blocks, lower_rest) = lower.as_chunks::<8>();
     let is_same_block = |(block, lower): (&[u8; 8], &[u8; 8])| {
         u64::from_ne_bytes(*block) | CASE_BITS == u64::from_ne_bytes(*lower) | CASE_BITS
@@ -255,75 +260,84 @@ fn is_named<const N: usize>(header: &Header<'_>, lower: &[u8; N]) -> bool {
 /// Sets the field when the name is really this one and none came before it. The caller has compared length and first
 /// byte.
 #[inline]
-fn keep<'a, const N: usize>(field: &mut Option<&'a [u8]>, header: &Header<'a>, name: &[u8; N]) {
-    if field.is_none() && is_named(header, name) {
-        *field = Some(header.value);
+fn keep<'a, const N: usize>(field: &mut Option<&'a [u8]>, name: &[u8], value: &'a [u8], lower: &[u8; N]) {
+    if field.is_none() && is_named(name, lower) {
+        *field = Some(value);
     }
 }
 
 impl<'a> Fields<'a> {
-    fn read(&mut self, headers: &[Header<'a>], minor_version: u8, trust: Option<&ProxyTrust>) -> Result<(), Rejection> {
-        for header in headers {
-            self.take(header, minor_version)?;
-            self.is_forwarded |= trust.is_some_and(|trust| trust.is_forwarded_header(header.name));
-        }
-        Ok(())
-    }
-
     /// Looks one header line up by its name's length and first letter: one comparison for a known name, none for most
     /// others.
     #[inline]
-    fn take(&mut self, header: &Header<'a>, minor_version: u8) -> Result<(), Rejection> {
+    pub(super) fn take(
+        &mut self,
+        name: &'a [u8],
+        value: &'a [u8],
+        minor_version: u8,
+        trust: Option<&ProxyTrust>,
+    ) -> Result<(), Rejection> {
+        if trust.is_some_and(|trust| trust.is_forwarded_header(name)) {
+            if self.forwarded.lines == 0 {
+                self.forwarded.first = value;
+            }
+            self.forwarded.lines += 1;
+        }
         let hit = &mut self.hit_headers;
-        let first = header.name.as_bytes().first().map_or(0, |byte| byte | 0x20);
-        match (header.name.len(), first) {
-            (4, b'h') if is_named(header, b"host") => {
-                if self.host.is_some() || !is_host(header.value) {
+        let first = name.first().map_or(0, |byte| byte | 0x20);
+        match (name.len(), first) {
+            (4, b'h') if is_named(name, b"host") => {
+                if self.host.is_some() || !is_host(value) {
                     return Err(Rejection::Host);
                 }
-                self.host = Some(header.value);
+                self.host = Some(value);
             }
-            (5, b'x') => keep(&mut hit.purpose, header, b"x-moz"),
-            (6, b'o') => keep(&mut hit.origin, header, b"origin"),
-            (6, b'e') if minor_version == 1 && is_named(header, b"expect") => {
-                if !header.value.eq_ignore_ascii_case(b"100-continue") {
+            (5, b'x') => keep(&mut hit.purpose, name, value, b"x-moz"),
+            (6, b'o') => keep(&mut hit.origin, name, value, b"origin"),
+            (6, b'e') if minor_version == 1 && is_named(name, b"expect") => {
+                if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Rejection::Expectation);
                 }
                 self.expects_continue = true;
             }
-            (7, b'r') => keep(&mut hit.referer, header, b"referer"),
-            (7, b'p') => keep(&mut hit.purpose, header, b"purpose"),
-            (9, b's') => keep(&mut hit.sec_ch_ua, header, b"sec-ch-ua"),
-            (9, b'x') => keep(&mut hit.purpose, header, b"x-purpose"),
-            (10, b'u') => keep(&mut hit.user_agent, header, b"user-agent"),
-            (10, b'c') if is_named(header, b"connection") => self.take_connection(header.value),
-            (11, b's') => keep(&mut hit.purpose, header, b"sec-purpose"),
-            (12, b'c') => keep(&mut hit.content_type, header, b"content-type"),
-            (13, b'a') => keep(&mut hit.authorization, header, b"authorization"),
-            (13, b'x') => keep(&mut hit.umami_cache, header, b"x-umami-cache"),
-            (14, b'c') if is_named(header, b"content-length") => {
-                if self.content_length.is_some_and(|known| known != header.value) {
+            (7, b'r') => keep(&mut hit.referer, name, value, b"referer"),
+            (7, b'p') => keep(&mut hit.purpose, name, value, b"purpose"),
+            (9, b's') => keep(&mut hit.sec_ch_ua, name, value, b"sec-ch-ua"),
+            (9, b'x') => keep(&mut hit.purpose, name, value, b"x-purpose"),
+            (10, b'u') => keep(&mut hit.user_agent, name, value, b"user-agent"),
+            (10, b'c') if is_named(name, b"connection") => self.take_connection(value),
+            (11, b's') => keep(&mut hit.purpose, name, value, b"sec-purpose"),
+            (12, b'c') => keep(&mut hit.content_type, name, value, b"content-type"),
+            (13, b'a') => keep(&mut hit.authorization, name, value, b"authorization"),
+            (13, b'x') => keep(&mut hit.umami_cache, name, value, b"x-umami-cache"),
+            (14, b'c') if is_named(name, b"content-length") => {
+                if self.content_length.is_some_and(|known| known != value) {
                     return Err(Rejection::ContentLength);
                 }
-                self.content_length = Some(header.value);
+                self.content_length = Some(value);
             }
-            (15, b'a') => keep(&mut hit.accept_language, header, b"accept-language"),
-            (15, b's') => keep(&mut hit.sec_ch_ua_model, header, b"sec-ch-ua-model"),
-            (15, b'x') => keep(&mut hit.debug_request, header, b"x-debug-request"),
-            (16, b'c') => keep(&mut hit.content_encoding, header, b"content-encoding"),
-            (16, b's') => keep(&mut hit.sec_ch_ua_mobile, header, b"sec-ch-ua-mobile"),
-            (17, b't') if is_named(header, b"transfer-encoding") => {
-                if self.is_chunked || !header.value.eq_ignore_ascii_case(b"chunked") {
+            (15, b'a') => keep(&mut hit.accept_language, name, value, b"accept-language"),
+            (15, b's') => keep(&mut hit.sec_ch_ua_model, name, value, b"sec-ch-ua-model"),
+            (15, b'x') => keep(&mut hit.debug_request, name, value, b"x-debug-request"),
+            (16, b'c') => keep(&mut hit.content_encoding, name, value, b"content-encoding"),
+            (16, b's') => keep(&mut hit.sec_ch_ua_mobile, name, value, b"sec-ch-ua-mobile"),
+            (17, b't') if is_named(name, b"transfer-encoding") => {
+                if self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(Rejection::TransferEncoding);
                 }
                 self.is_chunked = true;
             }
-            (18, b's') => keep(&mut hit.sec_ch_ua_platform, header, b"sec-ch-ua-platform"),
-            (26, b's') => keep(&mut hit.sec_ch_ua_platform_version, header, b"sec-ch-ua-platform-version"),
-            (27, b's') => keep(&mut hit.sec_ch_ua_full_version_list, header, b"sec-ch-ua-full-version-list"),
+            (18, b's') => keep(&mut hit.sec_ch_ua_platform, name, value, b"sec-ch-ua-platform"),
+            (26, b's') => keep(&mut hit.sec_ch_ua_platform_version, name, value, b"sec-ch-ua-platform-version"),
+            (27, b's') => keep(&mut hit.sec_ch_ua_full_version_list, name, value, b"sec-ch-ua-full-version-list"),
             _ => {}
         }
         Ok(())
+    }
+
+    /// What the lines so far say of the client.
+    pub(super) fn forwarded(&self) -> Forwarded<'a> {
+        self.forwarded
     }
 
     fn take_connection(&mut self, value: &[u8]) {
@@ -335,6 +349,35 @@ impl<'a> Fields<'a> {
             self.says_close |= option.eq_ignore_ascii_case(b"close");
             self.says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }
+    }
+
+    /// The head that these fields and this request line make, once every line was taken; `bytes` is where its body
+    /// begins.
+    pub(super) fn judge<'room>(
+        &'room self,
+        line: RequestLine<'a>,
+        headers: &'room [Header<'a>],
+        bytes: usize,
+    ) -> Result<Head<'room, 'a>, Rejection> {
+        let RequestLine { method, target, path, query, authority, minor_version } = line;
+        if minor_version == 1 && self.host.is_none() {
+            return Err(Rejection::Host);
+        }
+        Ok(Head {
+            method,
+            target,
+            path,
+            query,
+            authority,
+            minor_version,
+            headers,
+            hit_headers: &self.hit_headers,
+            body: self.body_length(minor_version)?,
+            keep_alive: self.keep_alive(minor_version),
+            expects_continue: self.expects_continue,
+            forwarded: self.forwarded,
+            bytes,
+        })
     }
 
     /// RFC 9112 §9.3: 1.1 stays open unless it says close; 1.0 closes unless it says keep-alive.

@@ -5,7 +5,7 @@
 //! nothing of payloads, sites or segments.
 //!
 //! ```text
-//! feed(bytes) ─┬─ head.rs ── a hit ──▶ HitHandler ──▶ answer ──▶ answer_queue.rs ── commit ──▶ take_ready(out)
+//! feed(bytes) ─┬─ plain_head.rs, head.rs ── a hit ──▶ HitHandler ──▶ answer ──▶ answer_queue.rs ── commit ──▶ take_ready(out)
 //!              ├─ head.rs ── not a hit ──▶ DelegatedRequest + body chunks ──▶ the web application
 //!              └─ rejection.rs ──▶ 4xx/5xx, then close
 //! ```
@@ -27,6 +27,7 @@ mod endpoint;
 mod head;
 mod hit;
 mod limits;
+mod plain_head;
 mod proxy_protocol;
 mod rejection;
 pub mod response;

@@ -27,7 +27,7 @@ use super::scalar::{
     engaged_ms_of, flag, load_id_of, number, number_of_text, revenue, scroll_depth_of, text, text_or_number, u16_of,
 };
 use super::{EventName, FirstReject, HitFields, Page, PayloadLimits, Reject, SiteKey, timestamp};
-use crate::scratch::{Scratch, cut};
+use crate::scratch::{Scratch, cut, trim};
 
 /// Who may send the event, hence which keys it may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,12 +82,12 @@ pub fn decode<'a>(
         Ok(false) => return Err(Reject::json("must be a JSON object")),
         Err(_) => return Err(Reject::json("is not valid JSON")),
     }
-    if ranked.domain.is_some_and(|domains| domains.trim().is_empty()) {
+    if ranked.domain.is_some_and(|domains| trim(domains).is_empty()) {
         rejects.note(Reject { message: "must not be blank", ..Reject::missing("domain") });
     }
     match ranked.url {
         None => rejects.note(Reject::missing("url")),
-        Some(url) if url.trim().is_empty() => {
+        Some(url) if trim(url).is_empty() => {
             rejects.note(Reject { message: "must not be blank", ..Reject::missing("url") });
         }
         Some(url) if url.len() > limits.url_bytes => rejects.note(Reject::too_long("url")),
@@ -105,7 +105,7 @@ fn event_name<'a>(
     fields: &HitFields<'a>,
     limits: &PayloadLimits,
 ) -> Result<EventName<'a>, Reject> {
-    let name = name.unwrap_or("").trim();
+    let name = trim(name.unwrap_or(""));
     if name.len() > limits.name_bytes {
         return Err(Reject::too_long("name"));
     }

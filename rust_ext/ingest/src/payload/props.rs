@@ -6,7 +6,7 @@
 
 use super::json::{Cursor, JsonError, Value};
 use super::{FirstReject, PayloadLimits, Reject};
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, trim};
 
 /// Props that a record can hold.
 pub const MAX_PROPS: usize = 30;
@@ -41,7 +41,7 @@ impl<'a> Props<'a> {
     /// # Errors
     /// The key or the value is over its limit.
     pub fn set(&mut self, key: &'a str, value: &'a str, limits: &PayloadLimits) -> Result<(), Reject> {
-        let value = value.trim();
+        let value = trim(value);
         if key.is_empty() || value.is_empty() {
             return Ok(());
         }

@@ -14,7 +14,7 @@ use crate::rate::RateTable;
 use crate::record::{Device, EventKind, HitRecord, STRING_FIELDS, ShortRecord, StringField};
 use crate::referrer::{self, Origin};
 use crate::rules::Rules;
-use crate::scratch::{Scratch, cut};
+use crate::scratch::{Scratch, cut, trim};
 use crate::snapshot::{Site, SiteState, Snapshot};
 use crate::url::{self, Campaign, PageUrl, Referrer};
 use crate::visitor;
@@ -121,7 +121,8 @@ impl Judge {
             SiteKey::Domains(domains) => domains,
             SiteKey::PublicId(_) | SiteKey::PageHostname => "",
         };
-        if memchr::memchr_iter(b',', names.as_bytes()).count() >= limits.domains {
+        let commas = memchr::memchr_iter(b',', names.as_bytes()).count();
+        if commas >= limits.domains {
             let reject = Reject::too_long("domain");
             log.short(reject.outcome, 0, 0, arrival.now_ms);
             return Verdict { reject: Some(reject), ..Verdict::default() };
@@ -148,6 +149,9 @@ impl Judge {
             }
         };
         match fields.site {
+            SiteKey::Domains(domain) if commas == 0 && !trim(domain).is_empty() => {
+                one(find_site(snapshot, trim(domain), arrival, scratch));
+            }
             SiteKey::Domains(domains) => {
                 for domain in domains.split(',').map(str::trim).filter(|domain| !domain.is_empty()) {
                     one(find_site(snapshot, domain, arrival, scratch));
@@ -340,7 +344,7 @@ fn read<'r, 'a: 'r>(
 
 /// A short ASCII word with few marks, or nothing: what is neither a tag nor a name is not worth a dictionary entry.
 fn word(text: &str, max_bytes: usize, is_mark: impl Fn(u8) -> bool) -> &str {
-    let text = text.trim();
+    let text = trim(text);
     let is_word = text.len() <= max_bytes && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_mark(byte));
     if is_word { text } else { "" }
 }

@@ -1,4 +1,5 @@
 //! Referring hosts: known sources and spam, found by walking up the host's parent domains.
+use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 
 use super::RulesError;
@@ -53,6 +54,12 @@ impl Medium {
 /// Longest host name (RFC 1035 section 2.3.4), with the dot.
 const HOST_MAX_BYTES: usize = 254;
 
+/// What stands before and after the first dot.
+fn split_at_dot(domain: &str) -> Option<(&str, &str)> {
+    let dot = memchr::memchr(b'.', domain.as_bytes())?;
+    Some((domain.get(..dot)?, domain.get(dot + 1..)?))
+}
+
 /// Calls `visit` with the host, then each parent domain, lower-case, until one answers.
 fn walk_up<T>(host: &str, mut visit: impl FnMut(&str) -> Option<T>) -> Option<T> {
     let host = host.strip_suffix('.').unwrap_or(host);
@@ -65,7 +72,7 @@ fn walk_up<T>(host: &str, mut visit: impl FnMut(&str) -> Option<T>) -> Option<T>
         if let Some(answer) = visit(rest) {
             return Some(answer);
         }
-        rest = rest.split_once('.')?.1;
+        rest = split_at_dot(rest)?.1;
     }
 }
 
@@ -74,9 +81,9 @@ fn walk_up<T>(host: &str, mut visit: impl FnMut(&str) -> Option<T>) -> Option<T>
 pub(super) struct SourceTable {
     names: Vec<(Box<str>, Medium)>,
     /// `bing.com` → index in `names`.
-    hosts: HashMap<Box<str>, usize>,
+    hosts: HashMap<Box<str>, usize, RandomState>,
     /// `google` of `google.*` → index in `names`.
-    any_top_level: HashMap<Box<str>, usize>,
+    any_top_level: HashMap<Box<str>, usize, RandomState>,
 }
 
 impl SourceTable {
@@ -107,7 +114,7 @@ impl SourceTable {
             if let Some(index) = self.hosts.get(domain) {
                 return Some(*index);
             }
-            let (label, top_level) = domain.split_once('.')?;
+            let (label, top_level) = split_at_dot(domain)?;
             if !is_top_level(top_level) {
                 return None;
             }
@@ -119,7 +126,7 @@ impl SourceTable {
 
 /// `de`, `com`, `co.uk`, `com.au`: one label, or a country's under a short second level. Not `evil.com`.
 fn is_top_level(domain: &str) -> bool {
-    match domain.split_once('.') {
+    match split_at_dot(domain) {
         None => !domain.is_empty(),
         Some((second, country)) => {
             country.len() == 2 && matches!(second, "co" | "com" | "org" | "net" | "ne" | "or" | "gov" | "edu" | "ac")
@@ -130,7 +137,7 @@ fn is_top_level(domain: &str) -> bool {
 /// Referrer spam.
 #[derive(Debug, Default)]
 pub(super) struct SpamTable {
-    hosts: HashSet<Box<str>>,
+    hosts: HashSet<Box<str>, RandomState>,
 }
 
 impl SpamTable {
@@ -140,7 +147,9 @@ impl SpamTable {
     }
 
     pub(super) fn contains(&self, host: &str) -> bool {
-        !self.hosts.is_empty() && walk_up(host, |domain| self.hosts.contains(domain).then_some(())).is_some()
+        !host.is_empty()
+            && !self.hosts.is_empty()
+            && walk_up(host, |domain| self.hosts.contains(domain).then_some(())).is_some()
     }
 }
 
