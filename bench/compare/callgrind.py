@@ -18,7 +18,7 @@ from bench.compare.builds import Build
 from bench.compare.intervals import Compared, Interval
 from bench.compare.probe import WRITTEN_AT
 
-# Two runs of one build differ by less than 0.1 %: hashes with random seeds, waiting for the writer thread.
+# Two runs of one build differ by less than 0.2 %: hashes with random seeds, waiting for the writer thread.
 DEFAULT_NOISE = 0.01
 
 # Longer than any count takes, beside busy neighbours too.
