@@ -6,6 +6,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 FUZZ_SECONDS ?= 60
 CRASH_ROUNDS ?= 200
+SOAK_SECONDS ?= 3600
+LOAD_GENERATOR := bench/load/generator/Cargo.toml
 # Files of tests run beside each other: each worker starts stores of its own, about 1 GB together.
 TEST_WORKERS ?= 2
 # Debian's chromium, nginx and redis-server install some of their programs here.
@@ -17,7 +19,7 @@ CORE_SOURCES := $(wildcard core_ext/*.pyx core_ext/*.pxd core_ext/*.h core_ext/*
 SCRIPT_SOURCES := package.json $(shell find dashboards server/tracker -type f \
 	-not -path '*/node_modules/*' -not -path '*/built/*' -not -name '*.py' -not -path '*/tests/*')
 
-.PHONY: help serve demo test build check format bench clean fuzz crash lock
+.PHONY: help serve demo test build check format bench sweep soak clean fuzz crash lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +35,7 @@ build: .make/built .make/scripts ## the virtual environment, both extensions in 
 test: .make/built .make/scripts .make/dev ## every test; starts the real services by itself
 	@$(PY) -m tests.services --install
 	cargo test --package footfall-ingest --locked --quiet
+	CARGO_TARGET_DIR=.make/load cargo test --manifest-path $(LOAD_GENERATOR) --locked --quiet
 	npm test --silent
 	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
@@ -45,16 +48,27 @@ check: .make/built .make/scripts .make/dev ## formatters, linters, types, stubs 
 	npm run --silent check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo fmt --manifest-path $(LOAD_GENERATOR) --check
+	CARGO_TARGET_DIR=.make/load cargo clippy --manifest-path $(LOAD_GENERATOR) --all-targets --locked -- -D warnings
 
 format: .make/dev ## rewrite the sources as `make check` wants them
 	$(PY) -m ruff check --fix-only --quiet .
 	$(PY) -m ruff format .
 	cargo fmt --all
+	cargo fmt --manifest-path $(LOAD_GENERATOR)
 
 bench: .make/built .make/dev ## every benchmark: ours, theirs, ratio
 	@$(PY) -m tests.services --install nginx wrk
 	$(PY) -m bench all
 	$(PY) -m pytest -q bench/micro --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
+
+sweep: .make/built .make/dev ## batch settings for this machine, as a ConfigMap and a report
+	@$(PY) -m tests.services --install nginx
+	$(PY) -m bench sweep
+
+soak: .make/built .make/dev ## load with faults for SOAK_SECONDS, each hit held against its row
+	@$(PY) -m tests.services --install nginx
+	$(PY) -m bench soak --seconds $(SOAK_SECONDS) --enforce
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
 	@cd rust_ext && for target in $$(cargo +nightly fuzz list); do \
