@@ -232,12 +232,14 @@ def killing_bar(unit: str) -> Iterator[Callable[[int, int, str], None]]:
 
 @contextmanager
 def bucket() -> Iterator[dict[str, str]]:
-    """The settings of a bucket at a server that speaks S3."""
+    """The settings of a bucket at a server that speaks S3. Such servers share what they hold within a process, so no other
+    test has a bucket of this name.
+    """
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
     settings = {
-        "backup_target": "s3://backups/of/us",
+        "backup_target": "s3://commands/of/us",
         "backup_s3_endpoint_url": f"http://127.0.0.1:{port}",
         "backup_s3_region": "us-east-1",
         "backup_s3_access_key": "key",
@@ -251,7 +253,7 @@ def bucket() -> Iterator[dict[str, str]]:
         aws_secret_access_key=S3_SECRET,
     )
     try:
-        client.create_bucket(Bucket="backups")
+        client.create_bucket(Bucket="commands")
         yield settings
     finally:
         client.close()
