@@ -192,6 +192,10 @@ def test_the_table_of_a_document_is_found_and_renewed(tmp_path: Path) -> None:
         with_table("nothing", "x")
 
 
+def test_readme_shows_what_the_records_say() -> None:
+    assert is_current(), "python -m bench report --headline --write"
+
+
 def test_the_command_writes_each_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_record({"record": [Result("record_us", 1.5, None, None, "us")]}, load=0, folder=tmp_path)
     folder = ["--folder", str(tmp_path)]
