@@ -232,8 +232,8 @@ def killing_bar(unit: str) -> Iterator[Callable[[int, int, str], None]]:
 
 @contextmanager
 def bucket() -> Iterator[dict[str, str]]:
-    """The settings of a bucket at a server that speaks S3. Such servers share what they hold within a process, so no other
-    test has a bucket of this name.
+    """The settings of a bucket at a server that speaks S3. Such servers share what they hold within a process, so no
+    other test has a bucket of this name.
     """
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
