@@ -6,7 +6,8 @@
 //! need not know a single error.
 //!
 //! Invariant, held by the tests below with httparse as the naive twin: a head that is read here is read alike there.
-//! It takes about a third of the instructions, because it writes no table of headers and checks eight bytes at a time.
+//! It takes about three quarters of the instructions, because it writes no table of headers, looks for line ends once, and
+//! checks eight bytes at a time.
 use super::client_address::ProxyTrust;
 use super::head::{Fields, HEADER_SLOTS, Head, RequestLine, split_query};
 use super::limits::Limits;
