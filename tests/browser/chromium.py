@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -19,7 +19,6 @@ from playwright.sync_api import (
     Request,
     ViewportSize,
     expect,
-    sync_playwright,
 )
 
 from tests.services import program
@@ -56,13 +55,8 @@ COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 
 
 @contextlib.contextmanager
-def chromium(*arguments: str) -> Iterator[Browser]:
+def chromium(playwright: Playwright, *arguments: str) -> Iterator[Browser]:
     """A browser without windows; `arguments` of its own beside ours."""
-    with sync_playwright() as playwright:
-        yield from _launched(playwright, arguments)
-
-
-def _launched(playwright: Playwright, arguments: Sequence[str]) -> Iterator[Browser]:
     browser = playwright.chromium.launch(executable_path=str(program("chromium")), args=[*ARGUMENTS, *arguments])
     try:
         yield browser

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from server.clickhouse_url import ClickHouseAddress
 from tests.browser.chromium import STEP_TIMEOUT_MS, chromium, visitor
@@ -59,9 +59,16 @@ def shop_address(shop: FootfallServer) -> str:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
+    """What drives browsers: one, for a thread may not have two."""
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def browser(playwright: Playwright) -> Iterator[Browser]:
     """Chromium."""
-    with chromium() as running:
+    with chromium(playwright) as running:
         yield running
 
 

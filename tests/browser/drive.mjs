@@ -6,7 +6,8 @@
 //     {"wait_requests": n}          until n hits have been answered,
 //     {"screenshot": file name}, {"viewport": [width, height]}, {"hide": true}   (another tab comes to the front)
 //   ]}
-// printed: {"answers": [{url, method, status, headers, body}], "errors": [page errors and failed requests]}
+// printed: {"answers": [{url, method, status, posted, body}], "errors": [page errors and failed requests]}, as they were after
+// the last step: what closing the browser cuts off is no failure of the page.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,6 +30,7 @@ const job = JSON.parse(process.argv[2]);
 const profile = mkdtempSync(join(tmpdir(), "footfall-browser-"));
 const answers = [];
 const errors = [];
+let seen;
 
 const context = await chromium.launchPersistentContext(profile, {
   executablePath: job.executable,
@@ -49,17 +51,17 @@ try {
     const request = response.request();
     if (!HIT_PATHS.includes(new URL(request.url()).pathname) || request.method() === "OPTIONS") return;
     const answer = { url: request.url(), method: request.method(), status: response.status(), posted: request.postData() };
-    answer.headers = await response.allHeaders();
     // The page may be gone before its last answer is read; then the status is all there is.
     answer.body = await response.text().catch(() => null);
     answers.push(answer);
   });
   for (const step of job.steps) await take(page, step);
+  seen = JSON.stringify({ answers, errors });
 } finally {
   await context.close();
   rmSync(profile, { recursive: true, force: true });
 }
-console.log(JSON.stringify({ answers, errors }));
+console.log(seen);
 
 async function take(page, step) {
   if ("goto" in step) await page.goto(step.goto, { timeout: STEP_TIMEOUT_MS, waitUntil: "load" });

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Playwright, expect
 from sqlalchemy import delete
 
 from server.accounts.devices import Device
@@ -96,10 +96,15 @@ def services(server: FootfallServer, double: StripeDouble) -> Iterator[Services]
 
 
 @pytest.fixture(scope="module")
-def buyers_browser(double: StripeDouble, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def buyers_browser(
+    playwright: Playwright, double: StripeDouble, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
     """A browser that finds Stripe's pages."""
-    with running_stripe_pages(double, tmp_path_factory.mktemp("stripe")) as port, chromium(resolver_rules(port)) as it:
-        yield it
+    with (
+        running_stripe_pages(double, tmp_path_factory.mktemp("stripe")) as port,
+        chromium(playwright, resolver_rules(port)) as running,
+    ):
+        yield running
 
 
 @pytest.fixture

@@ -75,14 +75,17 @@ def tls_in_front_of(target: tuple[str, int], folder: Path) -> Iterator[TlsEndpoi
         upstream_reader, upstream_writer = await asyncio.open_connection(*target)
         await asyncio.gather(carry(reader, upstream_writer), carry(upstream_reader, writer))
 
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=context))
-    port = server.sockets[0].getsockname()[1]
+    # In its own thread from the first step: a browser that is driven in this one has its loop running.
     thread = threading.Thread(target=loop.run_forever, name="tls-endpoint", daemon=True)
     thread.start()
     try:
-        yield TlsEndpoint(port, certificate_file)
+        starting = asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        server = asyncio.run_coroutine_threadsafe(starting, loop).result(10)
+        try:
+            yield TlsEndpoint(server.sockets[0].getsockname()[1], certificate_file)
+        finally:
+            asyncio.run_coroutine_threadsafe(_end(server), loop).result(10)
     finally:
-        asyncio.run_coroutine_threadsafe(_end(server), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
