@@ -116,7 +116,6 @@ class Course:
     peer: Peer
     script: Path
     rounds: list[Round] = field(default_factory=list)
-    loss: Loss | None = None
 
     def notes(self) -> dict[str, object]:
         """What stands beside its hits per CPU second."""
@@ -133,8 +132,6 @@ class Course:
         said["stored"] = sum(one.stored or 0 for one in self.rounds)
         said["missing"] = sum(max(0, one.answered - (one.stored or 0)) for one in self.rounds)
         said["settled_after_s"] = round(statistics.median(one.settled_s for one in self.rounds), 2)
-        if self.loss is not None:
-            said["when_killed"] = vars(self.loss)
         return said
 
     def us_per_hit(self, cpu: Callable[[Round], float]) -> float:
@@ -265,11 +262,15 @@ def measure_peers(run: Run, peers: Callable[[Path, ClickHouseStore], list[Peer]]
         others = [course for course in others if course.peer.name not in absent]
         verify(sealed)
         verify(stored)
+        yield from comparisons(run, sealed, stored, others, absent)
         with pinned(run.cpus.server, run.cpus.client):
-            for course in (stored, *others):
+            seconds = QUICK_KILL_S if run.quick else KILL_S
+            ours = loss_when_killed(stored.peer, SITE, seconds=seconds)
+            yield loss_line(run, stored.peer.name, ours)
+            for course in others:
                 if course.peer.stores:
-                    course.loss = loss_when_killed(course.peer, SITE, seconds=QUICK_KILL_S if run.quick else KILL_S)
-        yield from results(run, sealed, stored, others, absent)
+                    theirs = loss_when_killed(course.peer, SITE, seconds=seconds)
+                    yield loss_line(run, course.peer.name, ours, theirs)
 
 
 def interleave(run: Run, everybody: list[Course], wrk: Path) -> dict[str, str]:
@@ -295,8 +296,10 @@ def interleave(run: Run, everybody: list[Course], wrk: Path) -> dict[str, str]:
     return failed
 
 
-def results(run: Run, sealed: Course, stored: Course, others: list[Course], absent: dict[str, str]) -> Iterator[Result]:
-    """One line for each comparison, each absent peer and each kill."""
+def comparisons(
+    run: Run, sealed: Course, stored: Course, others: list[Course], absent: dict[str, str]
+) -> Iterator[Result]:
+    """One line for each comparison and each absent peer."""
     for course in others:
         ours = stored if course.peer.stores else sealed
         pairs = tuple(
@@ -317,15 +320,16 @@ def results(run: Run, sealed: Course, stored: Course, others: list[Course], abse
     rate = statistics.median(one.hits_per_cpu_s for one in stored.rounds)
     for name, reason in absent.items():
         yield Result(f"peers_{name}", rate, None, None, "hits/CPU s", notes={**run.notes, "absent": reason})
-    for course in [stored, *others]:
-        if course.loss is not None:
-            own = course is stored
-            yield Result(
-                name=f"lost_when_killed_{course.peer.name}",
-                ours=stored.loss.lost + stored.loss.doubled if stored.loss else 0,
-                theirs=None if own else course.loss.lost,
-                ratio=None,
-                unit="hits",
-                budget=Budget(0, "at_most") if own else None,
-                notes={**run.notes, **vars(course.loss)},
-            )
+
+
+def loss_line(run: Run, name: str, ours: Loss, theirs: Loss | None = None) -> Result:
+    """What was lost by a kill. Without `theirs` it is about ours, which may lose nothing and count nothing twice."""
+    return Result(
+        name=f"lost_when_killed_{name}",
+        ours=ours.lost + ours.doubled,
+        theirs=None if theirs is None else theirs.lost,
+        ratio=None,
+        unit="hits",
+        budget=Budget(0, "at_most") if theirs is None else None,
+        notes={**run.notes, **vars(theirs or ours)},
+    )

@@ -29,7 +29,7 @@ from bench.peers.killing import Loss, loss_when_killed
 from bench.peers.peer import AbsentError, Peer, ProcessPeer
 from bench.peers.umami import Umami
 from bench.suites import peers
-from bench.suites.peers import Course, Round, Scripts, measure_round, results, verify
+from bench.suites.peers import Course, Round, Scripts, comparisons, loss_line, measure_round, verify
 from bench.traffic import HitKind, TrafficMix, generate_hits
 from bench.wrk import LoadError
 from tests.services import program
@@ -189,36 +189,37 @@ class Named(Peer):
         return []
 
 
-def course(name: str, *, stored: int | None, cpu_s: float, lost: int = 0) -> Course:
+def course(name: str, *, stored: int | None, cpu_s: float) -> Course:
     made = Course(Named(name, stores=stored is not None), Path("unused"))
     made.rounds = [Round(1000, stored, cpu_s, cpu_s, 1.0, 0.1)]
-    made.loss = None if stored is None else Loss(100, 100 - lost, lost, 0, 0)
     return made
 
 
 def test_whoever_stores_is_compared_with_rows_and_who_does_not_with_segments() -> None:
     sealed, stored = course("sealed", stored=1000, cpu_s=0.01), course("stored", stored=1000, cpu_s=0.02)
-    others = [course("nginx", stored=None, cpu_s=0.005), course("buffer_table", stored=900, cpu_s=2, lost=7)]
-    lines = {
-        line.name: line for line in results(QUICK, sealed, stored, others, {"goat": "there is no Go toolchain here"})
-    }
+    others = [course("nginx", stored=None, cpu_s=0.005), course("buffer_table", stored=900, cpu_s=2)]
+    absent = {"goat": "there is no Go toolchain here"}
+    lines = {line.name: line for line in comparisons(QUICK, sealed, stored, others, absent)}
     assert lines["peers_nginx"].ratio == pytest.approx(0.5)
     assert lines["peers_nginx"].kept is False
     assert lines["peers_buffer_table"].ratio == pytest.approx(100)
     assert lines["peers_buffer_table"].kept
     assert lines["peers_goat"].as_json()["absent"] == "there is no Go toolchain here"
     assert lines["peers_goat"].kept is None
-    assert lines["lost_when_killed_stored"].kept
-    assert lines["lost_when_killed_buffer_table"].theirs == 7
-    assert "lost_when_killed_nginx" not in lines
 
 
 def test_ours_that_lost_one_hit_is_no_result() -> None:
     with pytest.raises(AssertionError):
         verify(course("stored", stored=999, cpu_s=1))
-    losing = course("stored", stored=1000, cpu_s=1, lost=1)
-    (line,) = results(QUICK, course("sealed", stored=1000, cpu_s=1), losing, [], {})
-    assert line.kept is False
+    whole, one_lost, one_doubled = Loss(100, 100, 0, 0, 0), Loss(100, 99, 1, 0, 0), Loss(100, 100, 0, 1, 0)
+    assert loss_line(QUICK, "stored", whole).kept
+    assert loss_line(QUICK, "stored", one_lost).kept is False
+    assert loss_line(QUICK, "stored", one_doubled).kept is False
+
+
+def test_what_a_peer_lost_stands_beside_ours() -> None:
+    line = loss_line(QUICK, "buffer_table", Loss(100, 100, 0, 0, 0), Loss(100, 93, 7, 0, 0))
+    assert (line.ours, line.theirs, line.kept) == (0, 7, None)
 
 
 def test_every_peer_has_a_factor(tmp_path: Path) -> None:
