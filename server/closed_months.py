@@ -17,8 +17,9 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from server.app_database import inserting
@@ -30,6 +31,13 @@ MONTH_BIT = 2**62
 
 CLAIMED = ""
 """In place of the digest while a month is being summed: no days have this one, so nobody reads such rows."""
+
+# Made once, see `server.queries.closed_figures`.
+_MONTHS = select(ClosedMonth.month, ClosedMonth.version, ClosedMonth.days_digest).where(
+    ClosedMonth.site_id == bindparam("site_id"),
+    ClosedMonth.month >= bindparam("first"),
+    ClosedMonth.month <= bindparam("last"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +73,16 @@ def last_date(month: date) -> date:
     return (month + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 
 
-def dates_of(month: date) -> list[date]:
+@lru_cache(maxsize=1_200)
+def dates_of(month: date) -> tuple[date, ...]:
     """Every date of a month."""
-    return [month.replace(day=number) for number in range(1, last_date(month).day + 1)]
+    return tuple(month.replace(day=number) for number in range(1, last_date(month).day + 1))
 
 
 def month_rows(session: Session, site_id: int, first: date, last: date) -> dict[date, MonthRows]:
     """What there is for a site's months from that of the first to that of the last day, by the month's first date."""
-    rows = session.execute(
-        select(ClosedMonth.month, ClosedMonth.version, ClosedMonth.days_digest).where(
-            ClosedMonth.site_id == site_id,
-            ClosedMonth.month >= month_of(first).isoformat(),
-            ClosedMonth.month <= month_of(last).isoformat(),
-        )
-    )
+    span = {"site_id": site_id, "first": month_of(first).isoformat(), "last": month_of(last).isoformat()}
+    rows = session.execute(_MONTHS, span)
     return {date.fromisoformat(month): MonthRows(version, digest) for month, version, digest in rows}
 
 

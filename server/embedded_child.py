@@ -47,6 +47,7 @@ CONFIG = """<clickhouse>
   <!-- A laptop's share: half the memory, and small caches instead of the 5 GiB that a server machine gets. -->
   <max_server_memory_usage_to_ram_ratio>0.5</max_server_memory_usage_to_ram_ratio>
   <mark_cache_size>134217728</mark_cache_size>
+  <uncompressed_cache_size>67108864</uncompressed_cache_size>
   <user_directories><users_xml><path>{config}</path></users_xml></user_directories>
   <profiles><default/></profiles>
   <quotas><default/></quotas>

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from server.clock import utc_date
@@ -25,6 +25,13 @@ Zones = tuple[tuple[date, str], ...]
 # The first date of the zone that a site had before its first change.
 BEGINNING = date.min
 
+# Made once: every question about a site begins with it.
+_ZONES_OF_SITE = (
+    select(SiteTimezone.from_day, SiteTimezone.timezone)
+    .where(SiteTimezone.site_id == bindparam("site_id"))
+    .order_by(SiteTimezone.from_day)
+)
+
 
 @cache
 def zone_names() -> tuple[str, ...]:
@@ -34,7 +41,9 @@ def zone_names() -> tuple[str, ...]:
 
 def zones_of(session: Session, site: Site) -> Zones:
     """A site's zones."""
-    return all_zones(session, [site.site_id]).get(site.site_id, ((BEGINNING, site.timezone),))
+    rows = session.execute(_ZONES_OF_SITE, {"site_id": site.site_id})
+    changed = tuple((date.fromisoformat(from_day), timezone) for from_day, timezone in rows)
+    return changed or ((BEGINNING, site.timezone),)
 
 
 def all_zones(session: Session, site_ids: Collection[int] | None = None) -> dict[int, Zones]:

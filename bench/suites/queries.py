@@ -54,13 +54,14 @@ from jobs.closing_open import condense_open_days
 from jobs.context import JobContext
 from jobs.job import Shard
 from server.app_database import migrate_app_database, open_app_database, reading, writing
-from server.clickhouse_tcp import BlockConnection
+from server.clickhouse_tcp import BlockConnection, Row
 from server.clickhouse_url import ClickHouseAddress
 from server.config import load_settings
 from server.migrate import SchemaForm, migrate
 from server.models import Site
 from server.queries.engine import StatsEngine
-from server.queries.event_reader import EventReader
+from server.queries.event_reader import EventReader, Ticket
+from server.queries.parameters import Value
 from server.queries.parsing import parse_query
 from server.services import Services
 from tests.services.clickhouse import running_clickhouse
@@ -136,6 +137,12 @@ class MeasuredReader(EventReader):
     """Adds up the CPU time that the server says it took for all questions: what a loaded machine does not stretch."""
 
     cpu_us = 0
+
+    def rows(
+        self, statement: str, parameters: Mapping[str, Value], ticket: Ticket | None = None, **settings: Any
+    ) -> list[Row]:
+        """As it is asked, but that the server tells what it took."""
+        return super().rows(statement, parameters, ticket, send_profile_events=1, **settings)
 
     def _take(self, address: ClickHouseAddress) -> Client:
         client = super()._take(address)

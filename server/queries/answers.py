@@ -162,6 +162,10 @@ def _sources(
         else:
             sql = vital_facts_sql(request, list(keys.values()), part.days, parameters)
         sources.append(f"SELECT {', '.join((*names, *zeros, *counts))} FROM ({sql})")  # noqa: S608 - names of ours
+    if not sources:
+        kinds = ["toInt64(0)" if each.level is Level.TIME else "''" for each in query.dimensions]
+        values = [f"{kind} AS {name}" for kind, name in zip(kinds, names, strict=True)]
+        sources.append(f"SELECT {', '.join((*values, *zeros, *nothing))} WHERE 0")
     return sources
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import BindParameter, Engine, bindparam, func, select
 
 from server.app_database import reading
 from server.closed_days import OPEN
@@ -21,6 +21,28 @@ from server.queries.periods import TimeRange
 
 FIGURE_IMPORTS = ("plausible", "ga4")
 """Kinds of imports that bring figures of days, not events."""
+
+# Made once: every question of every page asks these, and to put a statement together takes longer than to run it.
+_SITE: BindParameter[int] = bindparam("site_id")
+_FIRST: BindParameter[str] = bindparam("first")
+_LAST: BindParameter[str] = bindparam("last")
+_CLOSED_DAYS = select(ClosedDay.day, ClosedDay.version, ClosedDay.is_dirty).where(
+    ClosedDay.site_id == _SITE, ClosedDay.day >= _FIRST, ClosedDay.day <= _LAST, ClosedDay.version != OPEN
+)
+_IMPORTS = (
+    select(Import.import_id)
+    .where(
+        Import.site_id == _SITE,
+        Import.kind.in_(FIGURE_IMPORTS),
+        Import.state == "done",
+        Import.first_day <= _LAST,
+        (Import.last_day >= _FIRST) | (Import.last_day == ""),
+    )
+    .order_by(Import.import_id)
+)
+_BEGUN = select(OpenDay.day, OpenDay.version, OpenDay.starts_at_ms, OpenDay.cut_ms).where(
+    OpenDay.site_id == _SITE, OpenDay.day >= _FIRST, OpenDay.day <= _LAST, OpenDay.version != NOTHING_YET
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +57,9 @@ class Begun:
 @dataclass(frozen=True)
 class ClosedFigures:
     """`versions` of closed days, `dirty` ones among them; `import_ids` with figures in the range; `begun` open days;
-    `months` of which there are sums, by their first dates.
+    `months` of which there are sums, by their first dates; `begins_on`: no event of the ranges is of an earlier day, as
+    far as that was asked. To be told so takes the store a few milliseconds, to stitch the visits of no event tens, and
+    the period before the one that is shown is often before the first hit.
     """
 
     versions: Mapping[date, int] = field(default_factory=dict)
@@ -43,6 +67,7 @@ class ClosedFigures:
     import_ids: tuple[int, ...] = ()
     begun: Mapping[date, Begun] = field(default_factory=dict)
     months: Mapping[date, MonthRows] = field(default_factory=dict)
+    begins_on: date | None = None
 
 
 @dataclass(frozen=True)
@@ -56,38 +81,17 @@ class DataVersion:
 def load_closed_figures(engine: Engine, site_id: int, ranges: Iterable[TimeRange]) -> ClosedFigures:
     """What is closed and imported from the first to the last day of these ranges."""
     days = [day for range_ in ranges for day in (range_.first_day, range_.last_day)]
-    first, last = min(days).isoformat(), max(days).isoformat()
+    first, last = min(days), max(days)
+    span = {"site_id": site_id, "first": first.isoformat(), "last": last.isoformat()}
     with reading(engine) as session:
-        rows = session.execute(
-            select(ClosedDay.day, ClosedDay.version, ClosedDay.is_dirty).where(
-                ClosedDay.site_id == site_id,
-                ClosedDay.day >= first,
-                ClosedDay.day <= last,
-                ClosedDay.version != OPEN,
-            )
-        ).all()
-        imports = session.execute(
-            select(Import.import_id)
-            .where(
-                Import.site_id == site_id,
-                Import.kind.in_(FIGURE_IMPORTS),
-                Import.state == "done",
-                Import.first_day <= last,
-                (Import.last_day >= first) | (Import.last_day == ""),
-            )
-            .order_by(Import.import_id)
-        ).scalars()
-        begun = session.execute(
-            select(OpenDay).where(
-                OpenDay.site_id == site_id, OpenDay.day >= first, OpenDay.day <= last, OpenDay.version != NOTHING_YET
-            )
-        ).scalars()
+        rows = session.execute(_CLOSED_DAYS, span).all()
+        begun = session.execute(_BEGUN, span).all()
         return ClosedFigures(
             versions={date.fromisoformat(day): version for day, version, _ in rows},
             dirty=frozenset(date.fromisoformat(day) for day, _, is_dirty in rows if is_dirty),
-            import_ids=tuple(imports),
-            begun={date.fromisoformat(each.day): Begun(each.version, each.starts_at_ms, each.cut_ms) for each in begun},
-            months=month_rows(session, site_id, date.fromisoformat(first), date.fromisoformat(last)),
+            import_ids=tuple(session.execute(_IMPORTS, span).scalars()),
+            begun={date.fromisoformat(day): Begun(*known) for day, *known in begun},
+            months=month_rows(session, site_id, first, last),
         )
 
 

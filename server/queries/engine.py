@@ -7,6 +7,7 @@ A request comes in as a document, `parsing` makes a `Query` of it with what `sit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -28,7 +29,7 @@ from server.queries.filter_values import filter_values
 from server.queries.funnels import funnel
 from server.queries.model import Every, Query
 from server.queries.parsing import SiteFacts
-from server.queries.periods import SiteCalendar, TimeRange
+from server.queries.periods import HOUR_MS, SiteCalendar, TimeRange
 from server.queries.realtime import realtime
 from server.queries.site_facts import load_site_facts
 from server.queries.statements import sql_text
@@ -59,7 +60,7 @@ class StatsEngine:
 
     def answer(self, query: Query, ticket: Ticket | None = None) -> Answer:
         """Rows and what is known of them."""
-        return self._answerer(ticket, self._closed(query)).answer(query)
+        return self._answerer(ticket, self._figures(query, ticket)).answer(query)
 
     def data_version(self, query: Query) -> DataVersion:
         """What an answer is computed from: a key for whoever remembers it, and whether it can still change."""
@@ -67,7 +68,7 @@ class StatsEngine:
 
     def document(self, query: Query, asked: Mapping[str, Any], now_ms: int, ticket: Ticket | None = None) -> Document:
         """The answer of `POST /api/v2/query`. `asked`: the request that `query` was parsed from."""
-        return answer_document(self._answerer(ticket, self._closed(query)), query, asked, now_ms)
+        return answer_document(self._answerer(ticket, self._figures(query, ticket)), query, asked, now_ms)
 
     def realtime(self, facts: SiteFacts, ticket: Ticket | None = None) -> Document:
         """Who is on the site now."""
@@ -110,6 +111,27 @@ class StatsEngine:
 
     def _closed(self, query: Query) -> ClosedFigures:
         return load_closed_figures(self._app_database, query.site_id, _ranges(query))
+
+    def _figures(self, query: Query, ticket: Ticket | None) -> ClosedFigures:
+        closed, ranges = self._closed(query), _ranges(query)
+        first = min(range_.first_day for range_ in ranges)
+        begins_on = min(closed.versions, default=first)
+        if first >= begins_on:
+            return closed
+        calendar = query.range.calendar
+        from_ms, until_ms = calendar.start_ms(first), calendar.start_ms(begins_on)
+        earlier = self._reader.rows(
+            sql_text("earlier_events"),
+            {
+                "site_id": query.site_id,
+                "from_ms": from_ms,
+                "until_ms": until_ms,
+                "from_hour_s": from_ms // HOUR_MS * 3600,
+                "until_hour_s": -(-until_ms // HOUR_MS) * 3600,
+            },
+            ticket,
+        )
+        return closed if earlier else replace(closed, begins_on=begins_on)
 
     def _answerer(self, ticket: Ticket | None, closed: ClosedFigures) -> Answerer:
         return Answerer(self._reader, ticket, closed)

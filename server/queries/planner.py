@@ -10,6 +10,8 @@ cut had until then, and all that they have now; both of it is read from `events`
 figure is a sum over visitors, whatever table it comes from. Late rows from before the cut are not counted until the
 next cut. A closed day that the range cuts is its hours, and the rest of one (`cut_days`).
 
+Days before the first event are left out where it is known (`ClosedFigures.begins_on`): there is nothing to read.
+
 Figures of imports are whole numbers by day, so they join in where such can answer.
 """
 
@@ -146,6 +148,8 @@ def _sorted_days(range_: TimeRange, closed: ClosedFigures) -> _Days:
         is_whole = range_.from_ms <= start_ms and end_ms <= range_.until_ms
         if is_whole:
             days.whole.append(day)
+        if closed.begins_on is not None and day < closed.begins_on and day not in closed.versions:
+            continue
         version = closed.versions.get(day) if is_whole else None
         if version is None:
             days.open.append(day)
@@ -160,7 +164,7 @@ def _sorted_days(range_: TimeRange, closed: ClosedFigures) -> _Days:
                 days.cut[day] = closed_version
         else:
             (days.large if has_values(version) else days.small).append(day)
-    if not (days.large or days.small or days.open):
+    if closed.begins_on is None and not (days.large or days.small or days.open):
         days.open.append(range_.first_day)
     return days
 

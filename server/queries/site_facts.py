@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 
-from sqlalchemy import ColumnElement, Engine, func, or_, select
+from sqlalchemy import Engine, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from server.app_database import reading
@@ -15,6 +15,13 @@ from server.queries.goals import GoalRule
 from server.queries.parsing import SiteFacts
 from server.queries.periods import SiteCalendar
 from server.site_zones import zones_of
+
+# Made once, see `closed_figures`.
+_GOALS = select(Goal).where(Goal.site_id == bindparam("site_id")).order_by(Goal.goal_id)
+_SEGMENTS = select(Segment).where(
+    Segment.site_id == bindparam("site_id"),
+    or_(Segment.is_personal.is_(False), Segment.created_by_user_id == bindparam("user_id")),
+)
 
 
 def load_site_facts(
@@ -29,15 +36,15 @@ def load_site_facts(
 
     `first_day` finds the first day with figures; it is only needed, and only then given, for `all`.
     """
-    mine: ColumnElement[bool] = Segment.is_personal.is_(False)
-    if user_id is not None:
-        mine = or_(mine, Segment.created_by_user_id == user_id)
+    site_id = {"site_id": site.site_id}
     with reading(engine) as session:
         calendar = SiteCalendar(zones_of(session, site))
-        goals = session.execute(select(Goal).where(Goal.site_id == site.site_id).order_by(Goal.goal_id)).scalars()
-        rules = tuple(GoalRule.of(goal) for goal in goals)
-        segments = session.execute(select(Segment).where((Segment.site_id == site.site_id) & mine)).scalars()
-        filters = {segment.segment_id: segment.filters for segment in segments}
+        rules = tuple(GoalRule.of(goal) for goal in session.execute(_GOALS, site_id).scalars())
+        # No user has the number 0.
+        filters = {
+            segment.segment_id: segment.filters
+            for segment in session.execute(_SEGMENTS, site_id | {"user_id": user_id or 0}).scalars()
+        }
         imported = _first_imported_day(session, site.site_id) if first_day is not None else None
     return SiteFacts(
         site_id=site.site_id,

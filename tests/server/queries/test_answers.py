@@ -162,14 +162,21 @@ def asked(reader: EventReader, query: Query, closed: ClosedFigures) -> dict[tupl
 def test_counts_and_sums_are_those_of_the_naive_twin(
     zone: str, day: date, client: Client, reader: EventReader, event_store: ClickHouseAddress
 ) -> None:
-    """Closed, open and once more closed days mixed; large days with breakdowns, and small ones without."""
+    """Closed, open and once more closed days mixed; large days with breakdowns, and small ones without; days before the
+    first event that are known to be such.
+    """
     calendar = SiteCalendar.of(zone)
     days = [day - timedelta(days=1), day, day + timedelta(days=1)]
 
     @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
     @given(data=st.data())
     def check(data: st.DataObject) -> None:
-        events = data.draw(traffic(calendar, days))
+        begins_on = data.draw(st.sampled_from((None, None, *days)))
+        events = [
+            each
+            for each in data.draw(traffic(calendar, days))
+            if begins_on is None or each["time_ms"] >= calendar.start_ms(begins_on)
+        ]
         weight = data.draw(st.sampled_from((None, 1, 3)))
         for each in events:  # days with several weights are never closed
             each["sample_weight"] = weight or each["sample_weight"]
@@ -187,7 +194,7 @@ def test_counts_and_sums_are_those_of_the_naive_twin(
         facts = SiteFacts(site_id, calendar, NOW_MS, goals=GOALS)
         for _ in range(4):
             query = parse_query(data.draw(documents(calendar, days)), facts)
-            rows = asked(reader, query, ClosedFigures(closed))
+            rows = asked(reader, query, ClosedFigures(closed, begins_on=begins_on))
             assert rows == expected_rows(events, calendar, query)
 
     check()

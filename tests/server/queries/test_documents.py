@@ -262,6 +262,38 @@ def test_closed_days_are_read_from_closed_tables_and_say_so(
             assert sum(row["metrics"][0] for row in answer["results"]) == 6
 
 
+def test_days_before_the_first_event_are_not_read(
+    client: Client, engine: StatsEngine, app_database: Engine, site: Site, event_store: ClickHouseAddress
+) -> None:
+    visits(client, site.site_id, ("2026-03-09", 1, 1, "/a"), ("2026-03-09", 1, 2, "/b"))
+    close_day(event_store, app_database, site.site_id, "2026-03-09", 0)
+    before: dict[str, Any] = {"mode": "custom", "date_range": ["2026-03-05", "2026-03-08"]}
+    document: dict[str, Any] = {
+        "metrics": ["visitors", "bounce_rate"],
+        "date_range": ["2026-03-08", "2026-03-09"],
+        "include": {"explain": True, "comparisons": before},
+    }
+    answer = ask(engine, site, **document)
+    assert [(part["source"], part["days"]) for part in answer["meta"]["explain"]] == [("daily", 1)]
+    assert answer["results"][0]["metrics"] == [2, 100]
+    assert answer["results"][0]["comparison"]["metrics"] == [0, 0]
+    cases: list[dict[str, Any]] = [
+        {"dimensions": ["event:page"]},
+        {"dimensions": ["time:day", "visit:source"], "metrics": ["visitors", "pageviews"]},
+        {"filters": [["is", "event:page", ["/c"]]]},
+        {"metrics": ["p75_lcp", "samples_lcp"]},
+        {"metrics": ["visitors", "percentage", "samples_lcp"], "dimensions": ["visit:browser"]},
+    ]
+    for asked in cases:
+        every = ask(engine, site, **{**document, **asked, "include": {"comparisons": before}})
+        own = ask(engine, site, **{**document, **asked, "include": {}, "date_range": ["2026-03-09", "2026-03-09"]})
+        kept = [{name: row[name] for name in ("dimensions", "metrics")} for row in every["results"]]
+        assert kept == own["results"], asked
+    # What comes late is counted at once, as on any day that is not closed.
+    visits(client, site.site_id, ("2026-03-06", 1, 3, "/c"))
+    assert ask(engine, site, **document)["results"][0]["comparison"]["metrics"][0] == 1
+
+
 def test_imported_figures_join_in_when_they_are_wanted(
     client: Client, engine: StatsEngine, app_database: Engine, site: Site
 ) -> None:
