@@ -7,7 +7,7 @@ grouping, ordering and filtering mean what a reader sees. All of it is ours; not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
@@ -58,6 +58,12 @@ class Dimension:
     def shown(self, stored: str) -> str:
         """How a stored value reads."""
         return dict(self.names).get(stored, stored) or self.fallback
+
+    def stored(self, values: Iterable[str]) -> list[str]:
+        """What is stored where one of these is read, each once."""
+        wanted = set(values)
+        candidates = dict.fromkeys((*(name for name, _ in self.names), "", *values))
+        return [each for each in candidates if self.shown(each) in wanted]
 
 
 CHANNEL_NAMES = {

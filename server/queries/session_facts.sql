@@ -3,7 +3,7 @@ SELECT $columns
 FROM
 (
     SELECT *, $computed
-    FROM (SELECT $read FROM sessions WHERE $picked)
+    FROM (SELECT $read FROM sessions $first_picked WHERE $picked)
     $joined
 )
 WHERE $matching
