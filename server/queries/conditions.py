@@ -87,7 +87,7 @@ def _comparison(leaf: Leaf, scope: Scope, parameters: Parameters) -> str:
     if positive is Operator.IS:
         if not leaf.values:
             found = "0"
-        elif leaf.is_case_sensitive and is_stored_by_name(leaf.dimension):
+        elif leaf.is_case_sensitive and _is_stored_by_name(leaf.dimension):
             # What is read is not made of millions of values to be compared: half the time of a filtered list.
             stored = parameters.texts(leaf.dimension.stored(leaf.values))
             found = f"{scope.visit(leaf.dimension.column)} IN {stored}"
@@ -104,7 +104,7 @@ def _comparison(leaf: Leaf, scope: Scope, parameters: Parameters) -> str:
     return f"NOT {found}" if leaf.operator.is_negative else f"({found})"
 
 
-def is_stored_by_name(dimension: Dimension) -> bool:
+def _is_stored_by_name(dimension: Dimension) -> bool:
     """Whether what is stored of a visit is read as it is, or by the dimension's own names."""
     return dimension.level is Level.VISIT and bool(dimension.column) and dimension.name != "visit:country_name"
 
