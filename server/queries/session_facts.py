@@ -457,7 +457,7 @@ def visitors_sql(hit: str = "") -> str:
     """Distinct visitors of some visits, by their weight; `hit`: of those visits that count.
 
     Most came once a day and have no number; each of the others counts once a day. All visits of a day weigh the same,
-    so day, number and weight are one number, of which the set is summed: maps for each visit took twice as long.
+    so day, number and weight are one number, of which the set is summed: a map for each visit took a tenth longer.
     """
     also = f" AND {hit}" if hit else ""
     key = "bitShiftLeft(toUInt64(toUInt16(day)), 48) + bitShiftLeft(toUInt64(visitor_number), 16) + weight"
