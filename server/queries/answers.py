@@ -18,7 +18,7 @@ from server.queries.daily_facts import DailyFacts, HourlyFacts
 from server.queries.dimensions import Level
 from server.queries.event_facts import event_facts_sql, needs_visits
 from server.queries.event_reader import MAX_RESULT_ROWS, EventReader, Ticket
-from server.queries.facts import CLOCK_INTERVALS, FactsRequest, StitchedFacts
+from server.queries.facts import CLOCK_INTERVALS, FactsRequest, StitchedFacts, no_rows_sql
 from server.queries.metrics import (
     GOAL_METRICS,
     METRICS,
@@ -163,9 +163,7 @@ def _sources(
             sql = vital_facts_sql(request, list(keys.values()), part.days, parameters)
         sources.append(f"SELECT {', '.join((*names, *zeros, *counts))} FROM ({sql})")  # noqa: S608 - names of ours
     if not sources:
-        kinds = ["toInt64(0)" if each.level is Level.TIME else "''" for each in query.dimensions]
-        values = [f"{kind} AS {name}" for kind, name in zip(kinds, names, strict=True)]
-        sources.append(f"SELECT {', '.join((*values, *zeros, *nothing))} WHERE 0")
+        sources.append(no_rows_sql(query, [*zeros, *nothing]))
     return sources
 
 

@@ -82,16 +82,18 @@ def _joined(word: str, parts: list[str], nothing: str) -> str:
 
 def _comparison(leaf: Leaf, scope: Scope, parameters: Parameters) -> str:
     leaf = _by_country_code(leaf)
-    value = shown(leaf.dimension, scope, parameters)
     positive = leaf.operator.positive
+    is_exact = positive is Operator.IS and leaf.is_case_sensitive
+    if is_exact and leaf.values and _is_stored_by_name(leaf.dimension):
+        # What is read is not made of millions of values to be compared: half the time of a filtered list.
+        stored = parameters.texts(leaf.dimension.stored(leaf.values))
+        found = f"{scope.visit(leaf.dimension.column)} IN {stored}"
+        return f"NOT {found}" if leaf.operator.is_negative else f"({found})"
+    value = shown(leaf.dimension, scope, parameters)
     if positive is Operator.IS:
         if not leaf.values:
             found = "0"
-        elif leaf.is_case_sensitive and _is_stored_by_name(leaf.dimension):
-            # What is read is not made of millions of values to be compared: half the time of a filtered list.
-            stored = parameters.texts(leaf.dimension.stored(leaf.values))
-            found = f"{scope.visit(leaf.dimension.column)} IN {stored}"
-        elif leaf.is_case_sensitive:
+        elif is_exact:
             found = f"{value} IN {parameters.texts(leaf.values)}"
         else:
             found = f"lowerUTF8({value}) IN arrayMap(v -> lowerUTF8(v), {parameters.texts(leaf.values)})"

@@ -21,7 +21,7 @@ from server.queries.closed_tables import (
 )
 from server.queries.conditions import Scope, shown
 from server.queries.dimensions import PAGE, Dimension, Level
-from server.queries.facts import CLOCK_INTERVALS, FactsRequest
+from server.queries.facts import CLOCK_INTERVALS, FactsRequest, no_rows_sql
 from server.queries.goals import GoalRule, has_wildcard
 from server.queries.model import GoalLeaf
 from server.queries.parameters import Parameters
@@ -196,7 +196,8 @@ class DailyFacts:
         """Goals that are names of events: their events, and their revenue."""
         goals = counted_goals(self._request)
         if not goals:
-            return self._nothing()
+            zeros = [f"toInt64(0) AS {name}" for name in (*self._request.components, "present")]
+            return no_rows_sql(self._query, zeros)
         bind = self._parameters
         listed = ", ".join(
             f"({bind.text(goal.name)}, {bind.text(goal.pattern)}, {bind.text(goal.currency)})" for goal in goals
@@ -220,14 +221,6 @@ class DailyFacts:
             renamed = {name: f"{name}_sum" for name in columns}
             parts.append(self._outer(inner, renamed, None, "f.visitors_sum" if stored == "event_name" else "0"))
         return " UNION ALL ".join(parts)
-
-    def _nothing(self) -> str:
-        names = [
-            f"{'toInt64(0)' if each.level is Level.TIME else repr('')} AS d{index}"
-            for index, each in enumerate(self._query.dimensions, 1)
-        ]
-        zeros = [f"toInt64(0) AS {name}" for name in (*self._request.components, "present")]
-        return f"SELECT {', '.join((*names, *zeros))} WHERE 0"
 
 
 class HourlyFacts:

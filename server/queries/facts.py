@@ -56,6 +56,15 @@ _SUMS_OF_VISITS = {
 CLOCK_INTERVALS = (Interval.MINUTE, Interval.HOUR)
 
 
+def no_rows_sql(query: Query, columns: Sequence[str]) -> str:
+    """`SELECT d1, …, columns` without a row. `columns`: SQL with names."""
+    values = [
+        f"{'toInt64(0)' if each.level is Level.TIME else repr('')} AS d{index}"
+        for index, each in enumerate(query.dimensions, start=1)
+    ]
+    return f"SELECT {', '.join((*values, *columns))} WHERE 0"
+
+
 def tells_events_apart(filter_: Filter) -> bool:
     """Whether a filter may hold for one event of a visit and not for another."""
     return any(

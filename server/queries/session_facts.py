@@ -152,7 +152,7 @@ class SessionFacts:
             if "pageviews" in self._wants:
                 columns["item_views"] = "pages.views"
             where = []
-            if any(_about(each) == PAGE for each in self._of_events):
+            if self._is_of_pages:
                 columns["item_fits"] = "fits"
                 where = ["item_fits = 1"]
             heard = "length(pages.id) - silent_pages"
@@ -322,7 +322,8 @@ class SessionFacts:
     def _by_number(self, leaf: Leaf) -> str | None:
         """Conditions on what is a number here: the entry or exit page, and what can only be one of a few names."""
         if leaf.dimension.column in _ENUMS and leaf.operator.positive is Operator.IS and leaf.is_case_sensitive:
-            names = [f"'{name}'" for name, _ in leaf.dimension.names if leaf.dimension.shown(name) in leaf.values]
+            known = dict(leaf.dimension.names)
+            names = [f"'{name}'" for name in leaf.dimension.stored(leaf.values) if name in known]
             found = f"{leaf.dimension.column} IN ({', '.join(names)})" if names else "0"
             return f"NOT {found}" if leaf.operator.is_negative else f"({found})"
         if leaf.dimension.column not in _PAGE_IDS:
