@@ -17,7 +17,6 @@ from tests.services.clickhouse import free_port
 from tests.services.footfall import FootfallServer, running_footfall
 from tests.services.nginx import running_nginx
 from tests.services.tls import make_certificate
-from tests.services.waiting import wait_until
 
 READY_WITHIN_S = 120.0
 DRAINED_WITHIN_S = 120.0
@@ -173,9 +172,6 @@ def behind_tls(target: Sealed, folder: Path, cpus: Cpus) -> Iterator[BehindTls]:
     certificate, key = make_certificate(folder)
     port = free_port()
     body = TLS_BODY.format(tls_port=port, certificate=certificate, key=key)
-    with running_nginx(folder, body, UPSTREAM.format(port=target.port)):
-        # nginx listens before it says who it is.
-        wait_until(lambda: (folder / "nginx.pid").exists(), READY_WITHIN_S)
-        pid = int((folder / "nginx.pid").read_text())
-        place([pid], cpus.server)
-        yield BehindTls(target, port, pid)
+    with running_nginx(folder, body, UPSTREAM.format(port=target.port)) as nginx:
+        place([nginx.pid], cpus.server)
+        yield BehindTls(target, port, nginx.pid)

@@ -31,7 +31,7 @@ class Nginx(Peer):
     def start(self) -> None:
         """Start it."""
         self._running = ExitStack()
-        self.port = self._running.enter_context(running_nginx(self.folder))
+        self.port, self._pid = self._running.enter_context(running_nginx(self.folder))
 
     def kill(self) -> None:
         """End it; there is nothing to lose."""
@@ -42,7 +42,7 @@ class Nginx(Peer):
     @property
     def server_pids(self) -> list[int]:
         """Its only process."""
-        return [int((self.folder / "nginx.pid").read_text())]
+        return [self._pid]
 
 
 class Tornado(ProcessPeer):

@@ -118,13 +118,12 @@ def measure(run: Run) -> Iterator[Result]:
         load = Load(run, folder)
         # What generating the load took here must not count as anyone's start-up.
         ours = Ours(load, stack.enter_context(running_collector(folder)))
-        nginx_port = stack.enter_context(running_nginx(folder))
-        nginx_pid = int((folder / "nginx.pid").read_text())
+        nginx = stack.enter_context(running_nginx(folder))
         tornado_port, tornado_pid = stack.enter_context(running_tornado())
         yield run.compare(
             "front_vs_nginx",
             ours.round,
-            lambda: load.hits_per_cpu_s(nginx_port, process_tree(nginx_pid))[0],
+            lambda: load.hits_per_cpu_s(nginx.port, process_tree(nginx.pid))[0],
             unit="hits/CPU s",
             at_least=0.70,
         )

@@ -178,7 +178,7 @@ def measure(run: Run) -> Iterator[Result]:
     generator_path()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="footfall-bench-")))
-        loads = Loads(run, folder, stack.enter_context(running_nginx(folder, NGINX_BODY)))
+        loads = Loads(run, folder, stack.enter_context(running_nginx(folder, NGINX_BODY)).port)
         with Sealed(folder / "process", run.cpus) as target:
             yield loads.result("load_p99_ms", loads.measure(target), 5)
             yield loads.result("load_short_p99_ms", loads.measure(target, short=True), None)

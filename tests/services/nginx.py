@@ -8,6 +8,7 @@ import contextlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.services import program
 from tests.services.clickhouse import free_port
@@ -25,9 +26,16 @@ http {{
 """
 
 
+class Nginx(NamedTuple):
+    """A running nginx, which is one process in the foreground."""
+
+    port: int
+    pid: int
+
+
 @contextlib.contextmanager
-def running_nginx(folder: Path, body: str = "location / { return 204; }", beside: str = "") -> Iterator[int]:
-    """The port of an nginx that lives inside the `with`."""
+def running_nginx(folder: Path, body: str = "location / { return 204; }", beside: str = "") -> Iterator[Nginx]:
+    """An nginx that lives inside the `with`, and listens."""
     port = free_port()
     config = folder / "nginx.conf"
     config.write_text(CONFIG.format(folder=folder, port=port, body=body, beside=beside))
@@ -39,7 +47,7 @@ def running_nginx(folder: Path, body: str = "location / { return 204; }", beside
     )
     try:
         wait_for_port(port, child)
-        yield port
+        yield Nginx(port, child.pid)
     finally:
         child.terminate()
         child.wait(10)
