@@ -16,7 +16,15 @@ RESUME: int
 PAUSE: int
 """Do not read the socket until a call returns without this bit."""
 CLOSE: int
-"""Everything is written: close, but read on until `deadline_ms` so that the peer can read the last answer."""
+"""Everything is answered: `end_output`, but read on until `deadline_ms` so that the peer can read the last answer."""
+END: int
+"""The peer will send no more: call `end_of_input`."""
+FULL: int
+"""More answers wait for the peer to read them than may: make no more until DRAINED."""
+DRAINED: int
+"""There is room again after FULL."""
+OVER: int
+"""The socket is gone, or all is written after `end`: call `close`."""
 
 @final
 class Collector:
@@ -41,14 +49,20 @@ class Collector:
     def completion_fd(self) -> int:
         """An eventfd, readable while `complete` has something to do."""
 
+    def sockets(self, accepted: Callable[[Connection], Callable[[int], object] | None]) -> Sockets:
+        """The public port. `accepted` is called with each new connection and returns its `wake(mask)`, which is called
+        when a turn or a settled group left it something to do; or None, which closes it. OSError when the system
+        refuses an epoll."""
+
     def connection(
         self, peer_host: str, peer_port: int, write: Callable[[bytes], object], wake: Callable[[int], object]
     ) -> Connection:
-        """A connection just accepted. `write` is the transport's; `wake(mask)` is called by `complete` when a settled
-        group left the connection something to do."""
+        """A connection without a socket: its caller feeds it, answers go to `write`. ValueError for an address that is
+        none."""
 
     def commit(self) -> None:
-        """Hand the open group to the writer thread. Call it once per turn of the loop in which COMMIT was returned."""
+        """Hand the open group to the writer thread. Call it once per turn of the loop in which COMMIT was returned;
+        `Sockets.turn` does it itself."""
 
     def complete(self) -> None:
         """Release the answers of settled groups, and commit what came meanwhile. What a `write`, `wake` or `done`
@@ -89,11 +103,47 @@ class SealedSegments:
         """Remove the spool folder if nothing is left in it."""
 
 @final
+class Sockets:
+    """All connections of the public port, behind one descriptor. Used from the loop's thread.
+
+    Errors: OSError when the system refuses what was asked.
+    """
+
+    @property
+    def fd(self) -> int:
+        """Readable while `turn` has something to do."""
+
+    def listen(self, listener_fd: int) -> None:
+        """Accept from this listening socket, which must not block and stays the caller's."""
+
+    def resume_listening(self) -> None:
+        """Accept again after `turn` told of a shortage."""
+
+    def finish_listening(self) -> None:
+        """Accept whoever waits in the listener's queue now, and nobody after them."""
+
+    def turn(self) -> bool:
+        """Read each socket that is ready, handle its hits, write settled answers, commit. True: out of descriptors,
+        call `resume_listening` later. What a callback raises goes to `sys.unraisablehook` and costs the others nothing."""
+
+@final
 class Connection:
-    """One HTTP/1.1 connection without its socket. Calls return a mask of what is left to do."""
+    """One HTTP/1.1 connection, with its socket if `Sockets` accepted it. Calls return a mask of what is left to do."""
 
     def feed(self, data: bytes) -> int:
-        """Take what the socket read, or nothing to resume. Answers that may leave at once are written."""
+        """Take what was read, or nothing to resume. Answers that may leave at once are written."""
+
+    def write(self, data: bytes) -> int:
+        """Write a part of the application's answer after what waits."""
+
+    def read(self, is_reading: bool) -> int:
+        """Read the socket no more, or again."""
+
+    def end_output(self) -> int:
+        """Send FIN once all is written, and read on."""
+
+    def end(self) -> int:
+        """Read no more; OVER once all is written, as the result or to `wake`."""
 
     def end_of_input(self) -> int:
         """The peer closed its side."""
@@ -123,7 +173,7 @@ class Connection:
         """The complete answer to a request whose body was rejected."""
 
     def close(self) -> None:
-        """The socket is gone: nothing is written any more. What was logged stays logged."""
+        """Close the socket: nothing is written any more. What was logged stays logged."""
 
 @final
 class DelegatedRequest:

@@ -34,13 +34,13 @@ from server.app_database import remove_watermark, store_watermark
 from server.batch_settings import BatchSettingsWatcher
 from server.batches import BatchRoutes
 from server.child import ChildArguments, run_child
-from server.config import HIT_ENDPOINTS, LISTEN_BACKLOG, BatchSettings, Role, Settings
+from server.config import HIT_ENDPOINTS, BatchSettings, Role, Settings
 from server.data_folder import home_id
 from server.flush_metrics import FlushMetrics
 from server.flusher import Flusher
 from server.front import Front
 from server.quarantine import Quarantine
-from server.serving_child import ServingChild, drain_listener
+from server.serving_child import ServingChild
 from server.spool import folders
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,6 @@ class CollectProcess(ServingChild):
         self._is_flushing = False
         self._spool_max_bytes = settings.spool_max_bytes
         self._watcher: BatchSettingsWatcher | None = None
-        self._server: asyncio.AbstractServer | None = None
         self._front: Front | None = None
         self._watermark_due_s = 0.0
         self._watermark: asyncio.Task[None] | None = None
@@ -132,19 +131,16 @@ class CollectProcess(ServingChild):
             self._watcher = BatchSettingsWatcher(path, self.settings.batch, self._reload)
             self._watcher.check()
             self._watcher.start()
-        # The accepting server works on a copy: the other one empties the queue at the end.
-        accepting = self.listener.dup()
-        self._server = await self.loop.create_server(self._front.protocol, sock=accepting, backlog=LISTEN_BACKLOG)
+        self._front.listen(self.listener)
 
     async def stop_serving(self) -> None:
         """Stop as the module says."""
         started_s = time.monotonic()
         grace_s = self.settings.stop_grace_s
-        assert self._server is not None
         assert self._front is not None
-        self._server.close()
         self._front.is_draining = True
-        await drain_listener(self.loop, self.listener, self._front.protocol)
+        self._front.finish_listening()
+        self.listener.close()
         await self._front.drain(grace_s * FRONT_GRACE_SHARE)
         self._collector.close()
         self._collector.complete()

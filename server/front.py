@@ -1,50 +1,63 @@
 """The public port: hits go to the ingest core in Rust, everything else to the Tornado application, on one uvloop loop.
 
 ```
-data_received ── Connection.feed ──▶ 0: nothing left to do (the hot path)
-                                └──▶ a mask ──▶ commit this turn, hand a request to Tornado, resume, pause, close
-completion_fd ── Collector.complete ──▶ answers of settled groups leave through `transport.write`; `wake(mask)`
-TimerWheel    ── Connection.deadline_ms ──▶ expire: slow heads, slow bodies, idle connections, unread answers
+Sockets.fd is readable ── Sockets.turn ──▶ every ready socket is read once and its hits handled, settled answers are
+                              │            written, what was logged is committed: no Python (the hot path)
+                              ├──▶ FrontProtocol.attend(mask): a request for Tornado, resume, pause, end, close
+                              └──▶ Front.accepted: a new connection
+TimerWheel ── Connection.deadline_ms ──▶ expire: slow heads, slow bodies, idle connections, unread answers
 ```
 
 Invariants:
-- one Rust call per read; the records of one turn of the loop are committed together (`call_soon` once per open group);
+- one Rust call per turn of the loop, whatever is ready; the records of one turn are committed together;
 - pipelined requests give other connections a turn in between (`RESUME` goes through `call_soon`);
 - a connection that does not read its answers is not read from, and is aborted after `WRITE_STALL_S`;
 - a connection that is to close sends FIN first and reads on for a while, so that the peer can read the last answer;
 - at most `max_connections` are open: a further one is answered 503 and closed.
 
-Ownership: `Front` owns the protocol objects, each of them its transport, its Rust connection and at most one exchange.
+Ownership: `Front` owns the protocol objects, each of them its Rust connection (with the socket) and one exchange.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable
-from typing import cast
 
 from tornado.httputil import HTTPServerConnectionDelegate
 from tornado.iostream import StreamClosedError
 
-from rust_ext import BODY, CLOSE, COMMIT, PAUSE, REQUEST, RESUME, Collector, Connection, DelegatedRequest
+from rust_ext import (
+    BODY,
+    CLOSE,
+    COMMIT,
+    DRAINED,
+    END,
+    FULL,
+    OVER,
+    PAUSE,
+    REQUEST,
+    RESUME,
+    Collector,
+    Connection,
+    DelegatedRequest,
+)
 from server import metrics
 from server.timer_wheel import TimerWheel
 from server.tornado_bridge import BodyState, Exchange, RequestHead, closed_future
 
 log = logging.getLogger(__name__)
 
-# Answers that may wait in user space before the connection is not read any more. uvloop's own low water is 16 bytes
-# (64 KiB // 4 // 1024), which would stop and start reading around every answer of a slow client.
-WRITE_HIGH_WATER_BYTES = 256 * 1024
-WRITE_LOW_WATER_BYTES = 64 * 1024
-
 # A client that reads nothing for this long is gone: nginx's `send_timeout`.
 WRITE_STALL_S = 60.0
 
 # Deadlines move while a connection lives; looking at each at least this often makes one at most this late.
 LONGEST_CHECK_S = 5.0
+
+# Out of descriptors: those that wait to be accepted wait on in the kernel's queue, and connections that end make room.
+ACCEPT_PAUSE_S = 1.0
 
 # While draining, an idle keep-alive connection gets this long to send one more request, which is answered with
 # `Connection: close`: closing it at once could cross a request that is on its way.
@@ -84,26 +97,39 @@ class Front:
         self._open: set[FrontProtocol] = set()
         self._empty = asyncio.Event()
         self._empty.set()
-        loop.add_reader(collector.completion_fd, collector.complete)
+        self._sockets = collector.sockets(self.accepted)
+        loop.add_reader(self._sockets.fd, self._turn)
 
-    def protocol(self) -> FrontProtocol:
-        """The protocol of a connection that is being accepted."""
-        return FrontProtocol(self)
+    def listen(self, listener: socket.socket) -> None:
+        """Accept connections from a listening socket, which stays the caller's."""
+        listener.setblocking(False)
+        self._sockets.listen(listener.fileno())
+
+    def finish_listening(self) -> None:
+        """Accept who waits in the listening socket's queue, and nobody after them.
+
+        When the parent keeps the socket too (rolling restart) nothing could be lost; at the end of `serve` this process
+        has the last copy, and closing it resets what still waits.
+        """
+        self._sockets.finish_listening()
+
+    def accepted(self, connection: Connection) -> Callable[[int], None] | None:
+        """A connection was accepted: what attends to it from now on, or None when there are too many."""
+        if len(self._open) >= self._max_connections:
+            metrics.REFUSED_CONNECTIONS.inc()
+            connection.write(OVERLOADED)
+            return None
+        protocol = FrontProtocol(self, connection)
+        self._open.add(protocol)
+        self._empty.clear()
+        metrics.CONNECTIONS.inc()
+        metrics.OPEN_CONNECTIONS.set(len(self._open))
+        return protocol.attend
 
     @property
     def open_connections(self) -> int:
         """Connections that are open now."""
         return len(self._open)
-
-    def opened(self, protocol: FrontProtocol) -> bool:
-        """Count a connection in; False when there are too many."""
-        if len(self._open) >= self._max_connections:
-            return False
-        self._open.add(protocol)
-        self._empty.clear()
-        metrics.CONNECTIONS.inc()
-        metrics.OPEN_CONNECTIONS.set(len(self._open))
-        return True
 
     def closed(self, protocol: FrontProtocol) -> None:
         """Count a connection out."""
@@ -129,21 +155,27 @@ class Front:
 
     def close(self) -> None:
         """Stop listening to the collector and to the clock."""
-        self.loop.remove_reader(self.collector.completion_fd)
+        self.loop.remove_reader(self._sockets.fd)
         self.wheel.stop()
         for task in self.tasks:
             task.cancel()
+
+    def _turn(self) -> None:
+        if self._sockets.turn():
+            log.warning("out of descriptors: no connection is accepted for a moment")
+            self.loop.call_later(ACCEPT_PAUSE_S, self._sockets.resume_listening)
 
     def _close_idle(self) -> None:
         for protocol in list(self._open):
             protocol.end_input()
 
 
-class FrontProtocol(asyncio.Protocol):
-    """One connection: glue between its transport, its Rust half and the exchange with the application."""
+class FrontProtocol:
+    """One connection: glue between its Rust half and the exchange with the application."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, connection: Connection) -> None:
         self._front = front
+        self._connection = connection
         self._exchange: Exchange | None = None
         self._drained: asyncio.Future[None] | None = None
         self._is_read_paused = False
@@ -151,84 +183,29 @@ class FrontProtocol(asyncio.Protocol):
         self._write_paused_at_s = 0.0
         self._is_resuming = False
         self._is_closing = False
+        self._is_ending = False
         self._input_ended = False
         self.is_closed = False
-
-    # -- asyncio.Protocol ----------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A connection was accepted."""
-        # uvloop's transports have the interface, not the base class.
-        self._transport = transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        if not self._front.opened(self):
-            metrics.REFUSED_CONNECTIONS.inc()
-            self.is_closed = True
-            transport.write(OVERLOADED)
-            transport.close()
-            return
-        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES, low=WRITE_LOW_WATER_BYTES)
-        # Bound once: the hot path makes no lookups.
-        host, port = (peer[0], peer[1]) if isinstance(peer, tuple) else ("127.0.0.1", 0)
-        self._connection: Connection = self._front.collector.connection(host, port, transport.write, self.attend)
-        self._feed: Callable[[bytes], int] = self._connection.feed
-        self._front.wheel.place(self, LONGEST_CHECK_S)
-        if self._front.is_draining:
-            self._connection.drain()
-
-    def data_received(self, data: bytes) -> None:
-        """The socket was read. Hits end here."""
-        if self.is_closed:
-            return
-        mask = self._feed(data)
-        if mask:
-            self.attend(mask)
-
-    def eof_received(self) -> bool:
-        """The peer closed its side; it may still read answers."""
-        if self.is_closed:
-            return False
-        self._input_ended = True
-        self.attend(self._connection.end_of_input())
-        return not self._is_closing
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """The socket is gone."""
-        if self.is_closed:
-            return
-        self.is_closed = True
-        self._front.closed(self)
-        self._connection.close()
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_exception(StreamClosedError())
-            self._drained.exception()
-        if self._exchange is not None:
-            self._exchange.disconnected()
-            self._exchange = None
-
-    def pause_writing(self) -> None:
-        """The peer reads more slowly than we write: stop taking more from it."""
-        self._is_write_paused = True
-        self._write_paused_at_s = time.monotonic()
-        self._pause_reading()
-
-    def resume_writing(self) -> None:
-        """The peer has caught up."""
-        self._is_write_paused = False
-        drained, self._drained = self._drained, None
-        if drained is not None and not drained.done():
-            drained.set_result(None)
-        if not self.is_closed:
-            self.attend(self._connection.progress())
+        front.wheel.place(self, LONGEST_CHECK_S)
+        if front.is_draining:
+            connection.drain()
 
     # -- what is left to do --------------------------------------------------------------------------------------
 
     def attend(self, mask: int) -> None:
-        """Do what a call of the Rust half left to do. Also called by `Collector.complete`, as its `wake`."""
+        """Do what a call of the Rust half left to do. Also called by a turn of the sockets, as its `wake`."""
         if mask & COMMIT:
             self._front.loop.call_soon(self._front.collector.commit)
         if self.is_closed:
             return
+        if mask & OVER:
+            self._lose()
+            return
+        if mask & FULL:
+            self._pause_writing()
+        if mask & DRAINED:
+            self._resume_writing()
+            mask |= self._connection.progress()
         if mask & REQUEST:
             request = self._connection.next_request()
             if request is not None:
@@ -244,8 +221,12 @@ class FrontProtocol(asyncio.Protocol):
         if mask & PAUSE:
             self._pause_reading()
         elif self._is_read_paused and not self._is_write_paused and not self._is_closing:
-            self._is_read_paused = False
-            self._transport.resume_reading()
+            self._resume_reading()
+        if mask & END:
+            self._input_ended = True
+            self.attend(self._connection.end_of_input())
+            if self._is_closing:
+                self._end()
 
     def check_deadline(self) -> None:
         """Called by the wheel: let what is overdue expire, and come back when the next thing may be."""
@@ -257,8 +238,10 @@ class FrontProtocol(asyncio.Protocol):
         due_s = LONGEST_CHECK_S if deadline_ms is None else deadline_ms / 1000 - time.time()
         if due_s <= 0:
             metrics.DEADLINE_CLOSES.labels(deadline="linger" if self._is_closing else "read").inc()
-            if self._is_closing:
-                self._transport.close()
+            if self._is_ending:
+                self.abort()  # what it was to read last, it does not read
+            elif self._is_closing:
+                self._end()
                 due_s = WRITE_STALL_S
             else:
                 self.attend(self._connection.expire())
@@ -279,31 +262,69 @@ class FrontProtocol(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the connection and what it still has to send."""
         if not self.is_closed:
-            self._transport.abort()
+            self._lose()
+
+    def _lose(self) -> None:
+        """The socket is gone, or goes now; what is under way hears of it in the loop's next turn."""
+        self.is_closed = True
+        self._connection.close()
+        self._front.loop.call_soon(self._lost)
+
+    def _lost(self) -> None:
+        self._front.closed(self)
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_exception(StreamClosedError())
+            self._drained.exception()
+        if self._exchange is not None:
+            self._exchange.disconnected()
+            self._exchange = None
+
+    def _pause_writing(self) -> None:
+        """The peer reads more slowly than we write: stop taking more from it."""
+        self._is_write_paused = True
+        self._write_paused_at_s = time.monotonic()
+        self._pause_reading()
+
+    def _resume_writing(self) -> None:
+        """The peer has caught up."""
+        self._is_write_paused = False
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
 
     def _resume(self) -> None:
         self._is_resuming = False
         if not self.is_closed and not self._is_write_paused:
-            self.attend(self._feed(b""))
+            self.attend(self._connection.feed(b""))
 
     def _pause_reading(self) -> None:
         if not self._is_read_paused and not self._is_closing:
             self._is_read_paused = True
-            self._transport.pause_reading()
+            self._connection.read(False)
+
+    def _resume_reading(self) -> None:
+        if self._is_read_paused:
+            self._is_read_paused = False
+            self._connection.read(True)
 
     def _begin_close(self) -> None:
         if self._is_closing:
             return
         self._is_closing = True
-        if self._input_ended or self._transport.is_closing():
-            self._transport.close()
+        if self._input_ended:
+            self._end()
             return
-        self._transport.write_eof()
+        self._connection.end_output()
         # Read on, so that unread input does not turn our last answer into a reset.
-        if self._is_read_paused:
-            self._is_read_paused = False
-            self._transport.resume_reading()
+        self._resume_reading()
         self._front.wheel.place(self, _seconds_until(self._connection.deadline_ms()))
+
+    def _end(self) -> None:
+        """Close once all is written."""
+        if not self.is_closed and not self._is_ending:
+            self._is_ending = True
+            if self._connection.end() & OVER:
+                self._lose()
 
     def _start_exchange(self, request: DelegatedRequest) -> None:
         head = RequestHead(
@@ -334,7 +355,11 @@ class FrontProtocol(asyncio.Protocol):
         """Send a part of the application's answer."""
         if self.is_closed or self._is_closing:
             return closed_future()
-        self._transport.write(data)
+        written = self._connection.write(data)
+        if written:
+            self.attend(written)
+        if written & OVER:
+            return closed_future()
         if not self._is_write_paused:
             return None
         if self._drained is None:

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from server import metrics
@@ -108,24 +106,3 @@ class ServingChild(ChildProcess):
         super().set_gauges()
         if self.poller.last_success_ms:
             metrics.SNAPSHOT_AGE_S.set(max(0.0, time.time() - self.poller.last_success_ms / 1000))
-
-
-async def drain_listener(
-    loop: asyncio.AbstractEventLoop, listener: socket.socket, protocol_factory: Callable[[], asyncio.Protocol]
-) -> int:
-    """Accept what waits in the queue of a listening socket, then close it. Returns how many connections there were.
-
-    When the parent keeps the socket too (rolling restart) nothing could be lost; at the end of `serve` this process has
-    the last copy, and closing it resets what still waits.
-    """
-    accepted = 0
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except (BlockingIOError, OSError):
-            break
-        connection.setblocking(False)
-        await loop.connect_accepted_socket(protocol_factory, connection)
-        accepted += 1
-    listener.close()
-    return accepted

@@ -1,8 +1,8 @@
 //! The collector: one per process, used from the loop thread. Owns the pipeline, and through it the spool.
 //!
-//! Answers to hits wait here for their group. `commit` hands the open group to the writer thread once per tick of the
-//! loop; `complete`, called when `completion_fd` is readable, releases what was settled. Python code (a transport's
-//! `write`) is only ever called while nothing of ours is borrowed, because it may call back.
+//! Answers to hits wait here for their group. `commit` hands the open group to the writer thread once per turn of the
+//! loop; `complete`, called when `completion_fd` is readable, releases what was settled: `Sockets.turn` does both. Python
+//! code is only ever called while nothing of ours is borrowed, because it may call back.
 use std::collections::VecDeque;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use pyo3::types::{PyBytes, PyDict};
 use serde::Deserialize;
 
 use crate::connection_py::Connection;
+use crate::sockets_py::Sockets;
 
 /// Who waits for a group.
 pub enum Waiter {
@@ -163,7 +164,13 @@ impl Collector {
         self.pipeline.sink_mut().completion_fd().as_raw_fd()
     }
 
-    /// A connection just accepted.
+    /// The public port's sockets. `accepted(connection)` is called with each new one and returns its `wake`, or `None` to
+    /// drop it.
+    fn sockets(slf: &Bound<'_, Self>, accepted: Py<PyAny>) -> PyResult<Sockets> {
+        Sockets::new(slf, accepted)
+    }
+
+    /// A connection without a socket: the caller reads and writes.
     fn connection(
         slf: &Bound<'_, Self>,
         peer_host: &str,
@@ -184,7 +191,7 @@ impl Collector {
 
     /// Releases the answers of settled groups, and commits what came meanwhile. What a `write`, `wake` or `done` raises goes to
     /// `sys.unraisablehook`.
-    fn complete(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(crate) fn complete(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let mut settled = {
             let mut collector = slf.borrow_mut();

@@ -1,15 +1,18 @@
-//! A connection for Python: one call per read, one write per batch of answers.
+//! A connection for Python: its HTTP half, and its socket if `Sockets` accepted it.
 //!
-//! `feed` and its kin return what is left to do as a bit mask. Answers are written straight through the transport's `write`
-//! that the connection was made with; `wake` is called with a mask when a settled group left something to do.
+//! `Sockets.turn` reads, feeds and writes without Python. What is left to do comes as a bit mask: to `wake` from a turn or a
+//! settled group, or as the result of the calls here. A connection without a socket (tests, benchmarks) is fed by its
+//! caller and writes through the callable it was made with.
 use std::sync::Arc;
 
 use footfall_ingest::http::{self, BodyEvent, HttpSettings, PeerAddress, Progress};
+use footfall_ingest::sockets::{Readiness, Received, Socket, Token, Written};
 use footfall_ingest::spool::GroupId;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::collector_py::{Collector, Waiter, now_ms};
+use crate::sockets_py::Sockets;
 
 /// The open group got its first hit: call `Collector.commit` in this turn of the loop.
 const COMMIT: u32 = 1;
@@ -21,20 +24,49 @@ const BODY: u32 = 4;
 const RESUME: u32 = 8;
 /// Do not read the socket until a call returns without this bit.
 const PAUSE: u32 = 16;
-/// Everything is written: close.
+/// Everything is answered: close.
 const CLOSE: u32 = 32;
+/// The peer will send no more: call `end_of_input`.
+const END: u32 = 64;
+/// More answers wait for the peer to read them than may: make no more.
+const FULL: u32 = 128;
+/// There is room again after FULL.
+const DRAINED: u32 = 256;
+/// The socket is gone, or all is written of one that was to be closed.
+const OVER: u32 = 512;
 
 /// The mask's bits by name, for the stub's test.
-pub const MASK: [(&str, u32); 6] =
-    [("COMMIT", COMMIT), ("REQUEST", REQUEST), ("BODY", BODY), ("RESUME", RESUME), ("PAUSE", PAUSE), ("CLOSE", CLOSE)];
+pub const MASK: [(&str, u32); 10] = [
+    ("COMMIT", COMMIT),
+    ("REQUEST", REQUEST),
+    ("BODY", BODY),
+    ("RESUME", RESUME),
+    ("PAUSE", PAUSE),
+    ("CLOSE", CLOSE),
+    ("END", END),
+    ("FULL", FULL),
+    ("DRAINED", DRAINED),
+    ("OVER", OVER),
+];
+
+/// Where answers go.
+enum Outlet {
+    /// A callable that takes bytes.
+    Call(Py<PyAny>),
+    /// Its place among the sockets, so that it can leave them.
+    Socket { socket: Socket, token: Token, sockets: Py<Sockets> },
+    /// Nowhere any more.
+    Closed,
+}
 
 /// See the module.
 #[pyclass(module = "rust_ext")]
 pub struct Connection {
     http: http::Connection,
     collector: Py<Collector>,
-    /// `write` and `wake`; gone once the connection is closed, which also breaks the cycle through the protocol.
-    calls: Option<(Py<PyAny>, Py<PyAny>)>,
+    outlet: Outlet,
+    /// Gone once the connection is closed, which also breaks the cycle through the protocol.
+    wake: Option<Py<PyAny>>,
     /// The group it is on the waiting list of.
     waits_for: GroupId,
     /// Answers on their way out, kept for their space.
@@ -65,7 +97,13 @@ fn mask(progress: Progress) -> u32 {
         | bit(progress.is_closing, CLOSE)
 }
 
+fn mask_of(written: Written) -> u32 {
+    let bit = |is_set: bool, bit: u32| if is_set { bit } else { 0 };
+    bit(written.is_full, FULL) | bit(written.is_drained, DRAINED) | bit(written.is_over, OVER)
+}
+
 impl Connection {
+    /// One without a socket.
     pub(crate) fn new(
         collector: Py<Collector>,
         settings: Arc<HttpSettings>,
@@ -76,80 +114,90 @@ impl Connection {
         Connection {
             http: http::Connection::new(settings, peer, now_ms()),
             collector,
-            calls: Some((write, wake)),
+            outlet: Outlet::Call(write),
+            wake: Some(wake),
             waits_for: 0,
             out: Vec::new(),
             rejection: None,
         }
     }
 
-    /// Writes what is ready, with nothing borrowed, and returns the mask of what is left to do.
-    fn settle(slf: &Bound<'_, Self>, progress: Progress, now_ms: i64) -> PyResult<u32> {
-        if !progress.is_ready {
-            return Ok(mask(progress));
+    /// One that was accepted; its `wake` comes with `set_wake`.
+    pub(crate) fn on_socket(
+        collector: Py<Collector>,
+        settings: Arc<HttpSettings>,
+        peer: PeerAddress,
+        socket: Socket,
+        token: Token,
+        sockets: Py<Sockets>,
+    ) -> Connection {
+        Connection {
+            http: http::Connection::new(settings, peer, now_ms()),
+            collector,
+            outlet: Outlet::Socket { socket, token, sockets },
+            wake: None,
+            waits_for: 0,
+            out: Vec::new(),
+            rejection: None,
         }
-        let (write, answers, after) = {
-            let mut connection = slf.borrow_mut();
-            let mut out = std::mem::take(&mut connection.out);
-            connection.http.take_ready(now_ms, &mut out);
-            let answers = PyBytes::new(slf.py(), &out);
-            out.clear();
-            connection.out = out;
-            let write = connection.calls.as_ref().map(|(write, _)| write.clone_ref(slf.py()));
-            (write, answers, connection.http.progress())
-        };
-        if let Some(write) = write {
-            write.call1(slf.py(), (answers,))?;
-        }
-        Ok(mask(after))
     }
 
-    /// A group was settled.
-    pub(crate) fn release(slf: &Bound<'_, Self>, group: GroupId, is_written: bool) -> PyResult<()> {
-        let (calls, answers, left) = {
+    pub(crate) fn set_wake(&mut self, wake: Py<PyAny>) {
+        self.wake = Some(wake);
+    }
+
+    /// Closes the socket, whose place has been given back.
+    pub(crate) fn forget_socket(&mut self) {
+        self.outlet = Outlet::Closed;
+    }
+
+    /// A turn of the loop found the socket ready.
+    pub(crate) fn serve(slf: &Bound<'_, Self>, ready: Readiness, buffer: &mut [u8], now_ms: i64) -> PyResult<()> {
+        let mut left = 0;
+        let mut received = Received::Nothing;
+        {
             let mut guard = slf.borrow_mut();
-            let connection = &mut *guard;
-            let Some((write, wake)) = &connection.calls else { return Ok(()) };
-            let calls = (write.clone_ref(slf.py()), wake.clone_ref(slf.py()));
-            let mut out = std::mem::take(&mut connection.out);
-            let progress = connection.http.release(group, is_written, now_ms(), &mut out);
-            let answers = (!out.is_empty()).then(|| PyBytes::new(slf.py(), &out));
-            out.clear();
-            connection.out = out;
-            (calls, answers, mask(progress))
-        };
-        let (write, wake) = calls;
-        if let Some(answers) = answers {
-            write.call1(slf.py(), (answers,))?;
+            let Outlet::Socket { socket, .. } = &mut guard.outlet else { return Ok(()) };
+            if ready.takes {
+                left |= mask_of(socket.flush());
+            }
+            if ready.gives && socket.is_reading() {
+                received = socket.receive(buffer);
+            } else if ready.is_over {
+                left |= OVER;
+            }
         }
+        match received {
+            Received::Bytes(bytes) => {
+                let (mask, _) = Connection::take_in(slf, buffer.get(..bytes).unwrap_or_default(), now_ms)?;
+                left |= mask;
+            }
+            Received::Nothing => {}
+            Received::End => left |= END,
+            Received::Gone => left |= OVER,
+        }
+        Connection::wake(slf, left)
+    }
+
+    /// Calls `wake` if anything is left to do.
+    fn wake(slf: &Bound<'_, Self>, left: u32) -> PyResult<()> {
         if left != 0 {
-            wake.call1(slf.py(), (left,))?;
+            let wake = slf.borrow().wake.as_ref().map(|wake| wake.clone_ref(slf.py()));
+            if let Some(wake) = wake {
+                wake.call1(slf.py(), (left,))?;
+            }
         }
         Ok(())
     }
 
-    /// Runs one call of the connection that returns a `Progress`, then settles it.
-    fn step(slf: &Bound<'_, Self>, call: impl FnOnce(&mut http::Connection, i64) -> Progress) -> PyResult<u32> {
-        let now_ms = now_ms();
-        let progress = call(&mut slf.borrow_mut().http, now_ms);
-        Connection::settle(slf, progress, now_ms)
-    }
-}
-
-#[pymethods]
-impl Connection {
-    /// Takes what the socket read, or nothing to resume.
-    fn feed(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<u32> {
-        let now_ms = now_ms();
-        let (progress, is_commit_due) = {
-            let mut guard = slf.borrow_mut();
-            let connection = &mut *guard;
-            if connection.calls.is_none() {
-                return Ok(CLOSE);
-            }
+    /// Feeds the HTTP half and writes what may leave at once: what is left to do, and whether a commit is due.
+    fn take_in(slf: &Bound<'_, Self>, data: &[u8], now_ms: i64) -> PyResult<(u32, bool)> {
+        let mut guard = slf.borrow_mut();
+        let connection = &mut *guard;
+        let mut is_commit_due = false;
+        let progress = {
             let mut collector = connection.collector.bind(slf.py()).borrow_mut();
             let progress = connection.http.feed(data, now_ms, &mut collector.pipeline);
-            let mut is_commit_due = false;
             if progress.logged_hits > 0 {
                 let group = collector.pipeline.sink_mut().open_group();
                 connection.http.mark_group(group);
@@ -158,14 +206,108 @@ impl Connection {
                     is_commit_due = collector.wait_for_open_group(Waiter::Connection(slf.clone().unbind()));
                 }
             }
-            (progress, is_commit_due)
+            progress
         };
+        drop(guard);
         let left = Connection::settle(slf, progress, now_ms);
         if left.is_err() && is_commit_due {
-            // The caller will not see COMMIT, and the group is not this connection's alone.
+            // The caller will not hear of the commit, and the group is not this connection's alone.
             slf.borrow().collector.bind(slf.py()).borrow_mut().commit();
         }
-        Ok(if is_commit_due { left? | COMMIT } else { left? })
+        Ok((left?, is_commit_due))
+    }
+
+    /// Writes what is ready and returns the mask of what is left to do.
+    fn settle(slf: &Bound<'_, Self>, progress: Progress, now_ms: i64) -> PyResult<u32> {
+        if !progress.is_ready {
+            return Ok(mask(progress));
+        }
+        let mut guard = slf.borrow_mut();
+        let mut out = std::mem::take(&mut guard.out);
+        guard.http.take_ready(now_ms, &mut out);
+        let left = mask(guard.http.progress());
+        Ok(left | Connection::send(slf, guard, out)?)
+    }
+
+    /// A group was settled.
+    pub(crate) fn release(slf: &Bound<'_, Self>, group: GroupId, is_written: bool) -> PyResult<()> {
+        let mut guard = slf.borrow_mut();
+        if matches!(guard.outlet, Outlet::Closed) {
+            return Ok(());
+        }
+        let mut out = std::mem::take(&mut guard.out);
+        let left = mask(guard.http.release(group, is_written, now_ms(), &mut out));
+        let left = left | Connection::send(slf, guard, out)?;
+        Connection::wake(slf, left)
+    }
+
+    /// Writes `out`, whose space is kept: to the socket, or by its callable with nothing borrowed.
+    fn send(slf: &Bound<'_, Self>, mut guard: PyRefMut<'_, Self>, mut out: Vec<u8>) -> PyResult<u32> {
+        let mut written = 0;
+        let mut call = None;
+        match &mut guard.outlet {
+            _ if out.is_empty() => {}
+            Outlet::Socket { socket, .. } => written = mask_of(socket.write(&out)),
+            Outlet::Call(write) => call = Some((write.clone_ref(slf.py()), PyBytes::new(slf.py(), &out))),
+            Outlet::Closed => {}
+        }
+        out.clear();
+        guard.out = out;
+        drop(guard);
+        if let Some((write, answers)) = call {
+            write.call1(slf.py(), (answers,))?;
+        }
+        Ok(written)
+    }
+
+    /// Runs one call of the connection that returns a `Progress`, then settles it.
+    fn step(slf: &Bound<'_, Self>, call: impl FnOnce(&mut http::Connection, i64) -> Progress) -> PyResult<u32> {
+        let now_ms = now_ms();
+        let progress = call(&mut slf.borrow_mut().http, now_ms);
+        Connection::settle(slf, progress, now_ms)
+    }
+
+    /// One call of the socket, if there is one.
+    fn on_its_socket(&mut self, call: impl FnOnce(&mut Socket) -> Written) -> u32 {
+        match &mut self.outlet {
+            Outlet::Socket { socket, .. } => mask_of(call(socket)),
+            Outlet::Call(_) | Outlet::Closed => 0,
+        }
+    }
+}
+
+#[pymethods]
+impl Connection {
+    /// Takes what was read, or nothing to resume.
+    fn feed(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<u32> {
+        if matches!(slf.borrow().outlet, Outlet::Closed) {
+            return Ok(CLOSE);
+        }
+        let (left, is_commit_due) = Connection::take_in(slf, data, now_ms())?;
+        Ok(if is_commit_due { left | COMMIT } else { left })
+    }
+
+    /// Writes a part of the application's answer.
+    fn write(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<u32> {
+        let mut guard = slf.borrow_mut();
+        let mut out = std::mem::take(&mut guard.out);
+        out.extend_from_slice(data);
+        Connection::send(slf, guard, out)
+    }
+
+    /// Reads the socket no more, or again.
+    fn read(&mut self, is_reading: bool) -> u32 {
+        self.on_its_socket(|socket| Written { is_over: socket.read(is_reading).is_err(), ..Written::default() })
+    }
+
+    /// Sends FIN once all is written, and reads on.
+    fn end_output(&mut self) -> u32 {
+        self.on_its_socket(Socket::end_output)
+    }
+
+    /// Reads no more; OVER once all is written, here or to `wake`.
+    fn end(&mut self) -> u32 {
+        self.on_its_socket(Socket::end)
     }
 
     /// The peer closed its side.
@@ -242,8 +384,11 @@ impl Connection {
         PyBytes::new(py, &out)
     }
 
-    /// The socket is gone: nothing is written any more. What was logged stays logged.
-    fn close(&mut self) {
-        self.calls = None;
+    /// Closes the socket: nothing is written any more. What was logged stays logged.
+    fn close(&mut self, py: Python<'_>) {
+        self.wake = None;
+        if let Outlet::Socket { token, sockets, .. } = std::mem::replace(&mut self.outlet, Outlet::Closed) {
+            sockets.borrow_mut(py).set_mut().remove(token);
+        }
     }
 }

@@ -5,6 +5,7 @@ mod collector_py;
 mod connection_py;
 mod past_events_py;
 mod scan_py;
+mod sockets_py;
 mod tables;
 
 use pyo3::prelude::*;
@@ -16,6 +17,7 @@ fn _ingest(module: &Bound<'_, PyModule>) -> PyResult<()> {
     past_events_py::register(module)?;
     module.add_class::<collector_py::Collector>()?;
     module.add_class::<collector_py::SealedSegments>()?;
+    module.add_class::<sockets_py::Sockets>()?;
     module.add_class::<connection_py::Connection>()?;
     module.add_class::<connection_py::DelegatedRequest>()?;
     for (name, bit) in connection_py::MASK {

@@ -307,6 +307,24 @@ def test_a_client_that_reads_nothing_stops_the_writer_not_the_front(front: Hoste
     wait_for("stream closed")
 
 
+def test_a_client_that_reads_late_gets_every_byte(front: HostedFront) -> None:
+    with front.connect() as late:
+        late.sendall(get("/chunked?n=200&size=100000"))
+        time.sleep(0.2)
+        assert len(Reader(late).answer().body) == 20_000_000
+
+
+def test_pipelined_hits_whose_answers_are_read_late_are_all_answered(front: HostedFront) -> None:
+    count = 20_000
+    with front.connect() as connection:
+        sender = threading.Thread(target=connection.sendall, args=(hit() * count,))
+        sender.start()
+        time.sleep(0.3)
+        reader = Reader(connection)
+        assert all(reader.answer().status == 202 for _ in range(count))
+        sender.join(10)
+
+
 def test_a_failing_handler_answers_500_without_its_detail(front: HostedFront, caplog: pytest.LogCaptureFixture) -> None:
     status, body = ask(front, get("/broken?how=error"))[0]
     assert status == 500

@@ -20,6 +20,7 @@ pub mod rules;
 pub mod scratch;
 pub mod segment;
 pub mod snapshot;
+pub mod sockets;
 pub mod spool;
 pub mod url;
 pub mod visitor;
