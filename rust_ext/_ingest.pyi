@@ -136,6 +136,9 @@ class Connection:
     def write(self, data: bytes) -> int:
         """Write a part of the application's answer after what waits."""
 
+    def unread_bytes(self) -> int:
+        """Bytes that wait until the peer has read others."""
+
     def read(self, is_reading: bool) -> int:
         """Read the socket no more, or again."""
 

@@ -3,7 +3,7 @@
 ```
 Sockets.fd is readable ── Sockets.turn ──▶ every ready socket is read once and its hits handled, settled answers are
                               │            written, what was logged is committed: no Python (the hot path)
-                              ├──▶ FrontProtocol.attend(mask): a request for Tornado, resume, pause, end, close
+                              ├──▶ FrontConnection.attend(mask): a request for Tornado, resume, pause, end, close
                               └──▶ Front.accepted: a new connection
 TimerWheel ── Connection.deadline_ms ──▶ expire: slow heads, slow bodies, idle connections, unread answers
 ```
@@ -15,7 +15,7 @@ Invariants:
 - a connection that is to close sends FIN first and reads on for a while, so that the peer can read the last answer;
 - at most `max_connections` are open: a further one is answered 503 and closed.
 
-Ownership: `Front` owns the protocol objects, each of them its Rust connection (with the socket) and one exchange.
+Ownership: `Front` owns its `FrontConnection`s, each of them a Rust connection (with the socket) and one exchange.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ class Front:
         self.application = application
         self.loop = loop
         self.is_draining = False
-        self.wheel: TimerWheel[FrontProtocol] = TimerWheel(loop, _check_deadline)
+        self.wheel: TimerWheel[FrontConnection] = TimerWheel(loop, _check_deadline)
         self.tasks: set[asyncio.Task[None]] = set()
         self._max_connections = max_connections
-        self._open: set[FrontProtocol] = set()
+        self._open: set[FrontConnection] = set()
         self._empty = asyncio.Event()
         self._empty.set()
         self._sockets = collector.sockets(self.accepted)
@@ -119,22 +119,22 @@ class Front:
             metrics.REFUSED_CONNECTIONS.inc()
             connection.write(OVERLOADED)
             return None
-        protocol = FrontProtocol(self, connection)
-        self._open.add(protocol)
+        taken = FrontConnection(self, connection)
+        self._open.add(taken)
         self._empty.clear()
         metrics.CONNECTIONS.inc()
         metrics.OPEN_CONNECTIONS.set(len(self._open))
-        return protocol.attend
+        return taken.attend
 
     @property
     def open_connections(self) -> int:
         """Connections that are open now."""
         return len(self._open)
 
-    def closed(self, protocol: FrontProtocol) -> None:
+    def closed(self, connection: FrontConnection) -> None:
         """Count a connection out."""
-        self.wheel.remove(protocol)
-        self._open.discard(protocol)
+        self.wheel.remove(connection)
+        self._open.discard(connection)
         metrics.OPEN_CONNECTIONS.set(len(self._open))
         if not self._open:
             self._empty.set()
@@ -142,15 +142,15 @@ class Front:
     async def drain(self, grace_s: float) -> None:
         """Finish what is under way and close every connection; what is still open after `grace_s` is aborted."""
         self.is_draining = True
-        for protocol in list(self._open):
-            protocol.drain()
+        for connection in list(self._open):
+            connection.drain()
         self.loop.call_later(min(DRAIN_IDLE_S, grace_s), self._close_idle)
         try:
             async with asyncio.timeout(grace_s):
                 await self._empty.wait()
         except TimeoutError:
-            for protocol in list(self._open):
-                protocol.abort()
+            for connection in list(self._open):
+                connection.abort()
             await asyncio.sleep(0)
 
     def close(self) -> None:
@@ -166,11 +166,11 @@ class Front:
             self.loop.call_later(ACCEPT_PAUSE_S, self._sockets.resume_listening)
 
     def _close_idle(self) -> None:
-        for protocol in list(self._open):
-            protocol.end_input()
+        for connection in list(self._open):
+            connection.end_input()
 
 
-class FrontProtocol:
+class FrontConnection:
     """One connection: glue between its Rust half and the exchange with the application."""
 
     def __init__(self, front: Front, connection: Connection) -> None:
@@ -180,7 +180,8 @@ class FrontProtocol:
         self._drained: asyncio.Future[None] | None = None
         self._is_read_paused = False
         self._is_write_paused = False
-        self._write_paused_at_s = 0.0
+        self._unread_bytes = 0
+        self._unread_since_s = 0.0
         self._is_resuming = False
         self._is_closing = False
         self._is_ending = False
@@ -230,22 +231,20 @@ class FrontProtocol:
 
     def check_deadline(self) -> None:
         """Called by the wheel: let what is overdue expire, and come back when the next thing may be."""
-        if self._is_write_paused and time.monotonic() - self._write_paused_at_s > WRITE_STALL_S:
+        if self._has_stalled():
             metrics.DEADLINE_CLOSES.labels(deadline="write").inc()
             self.abort()
             return
         deadline_ms = self._connection.deadline_ms()
         due_s = LONGEST_CHECK_S if deadline_ms is None else deadline_ms / 1000 - time.time()
         if due_s <= 0:
-            metrics.DEADLINE_CLOSES.labels(deadline="linger" if self._is_closing else "read").inc()
-            if self._is_ending:
-                self.abort()  # what it was to read last, it does not read
-            elif self._is_closing:
-                self._end()
-                due_s = WRITE_STALL_S
-            else:
+            if not self._is_closing:
+                metrics.DEADLINE_CLOSES.labels(deadline="read").inc()
                 self.attend(self._connection.expire())
-                due_s = LONGEST_CHECK_S
+            elif not self._is_ending:
+                metrics.DEADLINE_CLOSES.labels(deadline="linger").inc()
+                self._end()
+            due_s = LONGEST_CHECK_S
         if not self.is_closed:
             self._front.wheel.place(self, min(due_s, LONGEST_CHECK_S))
 
@@ -282,7 +281,6 @@ class FrontProtocol:
     def _pause_writing(self) -> None:
         """The peer reads more slowly than we write: stop taking more from it."""
         self._is_write_paused = True
-        self._write_paused_at_s = time.monotonic()
         self._pause_reading()
 
     def _resume_writing(self) -> None:
@@ -291,6 +289,15 @@ class FrontProtocol:
         drained, self._drained = self._drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
+
+    def _has_stalled(self) -> bool:
+        """Whether the peer has read nothing of what waits for it since long."""
+        now_s = time.monotonic()
+        unread_bytes = self._connection.unread_bytes()
+        if unread_bytes == 0 or unread_bytes != self._unread_bytes:
+            self._unread_bytes, self._unread_since_s = unread_bytes, now_s
+            return False
+        return now_s - self._unread_since_s > WRITE_STALL_S
 
     def _resume(self) -> None:
         self._is_resuming = False
@@ -389,8 +396,8 @@ class FrontProtocol:
             self.attend(self._connection.finish_delegated(keep_alive))
 
 
-def _check_deadline(protocol: FrontProtocol) -> None:
-    protocol.check_deadline()
+def _check_deadline(connection: FrontConnection) -> None:
+    connection.check_deadline()
 
 
 def _seconds_until(deadline_ms: int | None) -> float:

@@ -295,6 +295,14 @@ impl Connection {
         Connection::send(slf, guard, out)
     }
 
+    /// Bytes that wait until the peer has read others.
+    fn unread_bytes(&self) -> usize {
+        match &self.outlet {
+            Outlet::Socket { socket, .. } => socket.backlog_bytes(),
+            Outlet::Call(_) | Outlet::Closed => 0,
+        }
+    }
+
     /// Reads the socket no more, or again.
     fn read(&mut self, is_reading: bool) -> u32 {
         self.on_its_socket(|socket| Written { is_over: socket.read(is_reading).is_err(), ..Written::default() })

@@ -16,7 +16,7 @@ from tornado.httputil import HTTPHeaders, ResponseStartLine
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
-from server.front import FrontProtocol
+from server.front import FrontConnection
 from tests.server.front_host import HostedFront, Reader, hit, hosted_front
 
 EVENTS: list[str] = []
@@ -314,6 +314,27 @@ def test_a_client_that_reads_late_gets_every_byte(front: HostedFront) -> None:
         assert len(Reader(late).answer().body) == 20_000_000
 
 
+def test_a_client_that_reads_nothing_for_long_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.front.WRITE_STALL_S", 1.0)
+    monkeypatch.setattr("server.front.LONGEST_CHECK_S", 0.2)
+    application = Application([("/chunked", Chunked)], log_function=lambda handler: None)
+    with hosted_front(tmp_path, application) as front, front.connect() as stalled:
+        stalled.sendall(get("/chunked?n=1000&size=100000"))
+        wait_for("stream closed")
+        with pytest.raises(AssertionError, match="the connection ended"):
+            Reader(stalled).answer()
+
+
+def test_a_last_answer_may_be_read_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than the connection lingers: what it must read is more than sockets hold."""
+    monkeypatch.setattr("server.front.LONGEST_CHECK_S", 0.2)
+    application = Application([("/chunked", Chunked)], log_function=lambda handler: None)
+    with hosted_front(tmp_path, application, limits={"linger_ms": 100}) as front, front.connect() as slow:
+        slow.sendall(get("/chunked?n=80&size=100000", "Connection: close\r\n"))
+        time.sleep(2.5)
+        assert len(Reader(slow).answer().body) == 8_000_000
+
+
 def test_pipelined_hits_whose_answers_are_read_late_are_all_answered(front: HostedFront) -> None:
     count = 20_000
     with front.connect() as connection:
@@ -455,7 +476,7 @@ def test_closed_connections_leave_nothing_behind(front: HostedFront) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         gc.collect()
-        return sum(isinstance(thing, FrontProtocol) for thing in gc.get_objects())
+        return sum(isinstance(thing, FrontConnection) for thing in gc.get_objects())
 
     left()
     before = left()
