@@ -201,6 +201,7 @@ impl Collector {
             sink.commit();
             settled
         };
+        let now_ms = now_ms();
         for (group, is_written) in settled.drain(..) {
             let mut waiters = {
                 let mut collector = slf.borrow_mut();
@@ -214,7 +215,7 @@ impl Collector {
                 // A transport that fails, or a callback, must not cost the others their answers.
                 match waiter {
                     Waiter::Connection(connection) => {
-                        if let Err(error) = Connection::release(connection.bind(py), group, is_written) {
+                        if let Err(error) = Connection::release(connection.bind(py), group, is_written, now_ms) {
                             error.write_unraisable(py, Some(connection.bind(py).as_any()));
                         }
                     }

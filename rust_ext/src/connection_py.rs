@@ -230,13 +230,13 @@ impl Connection {
     }
 
     /// A group was settled.
-    pub(crate) fn release(slf: &Bound<'_, Self>, group: GroupId, is_written: bool) -> PyResult<()> {
+    pub(crate) fn release(slf: &Bound<'_, Self>, group: GroupId, is_written: bool, now_ms: i64) -> PyResult<()> {
         let mut guard = slf.borrow_mut();
         if matches!(guard.outlet, Outlet::Closed) {
             return Ok(());
         }
         let mut out = std::mem::take(&mut guard.out);
-        let left = mask(guard.http.release(group, is_written, now_ms(), &mut out));
+        let left = mask(guard.http.release(group, is_written, now_ms, &mut out));
         let left = left | Connection::send(slf, guard, out)?;
         Connection::wake(slf, left)
     }
