@@ -8,6 +8,7 @@ pub mod blocks;
 pub mod country;
 pub mod drop_reason;
 pub mod http;
+mod lanes;
 pub mod language;
 pub mod layout;
 pub mod payload;

@@ -9,7 +9,9 @@
 //! * An entry that is no address ends the walk: the client is then the last proxy that was understood.
 //! * A single-value header (`CF-Connecting-IP`) counts only when it occurs once and is an address.
 //! * IPv4-mapped IPv6 addresses are the IPv4 address, so that one visitor is one address on dual-stack sockets.
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use super::head::is_named;
+use crate::lanes::text_of;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The client's address. Never stored, never logged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,6 +107,8 @@ enum ForwardedForm {
 pub struct ProxyTrust {
     networks: Vec<Network>,
     header: Box<str>,
+    /// Letters, digits and hyphens, as every usual header's name.
+    header_is_plain: bool,
     form: ForwardedForm,
     proxy_protocol: bool,
 }
@@ -115,6 +119,7 @@ impl Default for ProxyTrust {
         ProxyTrust {
             networks: Vec::new(),
             header: "x-forwarded-for".into(),
+            header_is_plain: true,
             form: ForwardedForm::List,
             proxy_protocol: false,
         }
@@ -160,7 +165,8 @@ impl ProxyTrust {
             return Err(TrustError::Header(header));
         }
         let form = if header.ends_with("forwarded-for") { ForwardedForm::List } else { ForwardedForm::Single };
-        Ok(ProxyTrust { networks, header: header.into(), form, proxy_protocol })
+        let header_is_plain = header.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        Ok(ProxyTrust { networks, header: header.into(), header_is_plain, form, proxy_protocol })
     }
 
     /// Whether this peer is one of the trusted proxies.
@@ -175,9 +181,15 @@ impl ProxyTrust {
         self.proxy_protocol && self.is_trusted(ip)
     }
 
+    /// Whether this name, a token, is the header's.
     #[inline]
     pub(super) fn is_forwarded_header(&self, name: &[u8]) -> bool {
-        name.len() == self.header.len() && name.eq_ignore_ascii_case(self.header.as_bytes())
+        name.len() == self.header.len() && self.is_header_of_this_length(name)
+    }
+
+    fn is_header_of_this_length(&self, name: &[u8]) -> bool {
+        let header = self.header.as_bytes();
+        if self.header_is_plain { is_named(name, header) } else { name.eq_ignore_ascii_case(header) }
     }
 
     /// The client behind a trusted `peer`, given the forwarded header's values in the order of the request.
@@ -195,15 +207,23 @@ impl ProxyTrust {
 
     fn rightmost_untrusted<'a>(&self, peer: IpAddr, values: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
         let mut client = peer;
-        for entry in values.rev().flat_map(|value| value.rsplit(|byte| *byte == b',')) {
-            let entry = entry.trim_ascii();
-            if entry.is_empty() {
-                continue; // RFC 9110 §5.6.1: empty list elements are ignored
-            }
-            let Some(ip) = parse_entry(entry) else { break };
-            client = ip;
-            if !self.is_trusted(ip) {
-                break;
+        for value in values.rev() {
+            let mut rest = value;
+            loop {
+                // Nearly always one address and nothing else.
+                let whole = v4_of(rest);
+                let comma = if whole.is_some() { None } else { memchr::memrchr(b',', rest) };
+                let entry = rest.get(comma.map_or(0, |comma| comma + 1)..).unwrap_or_default().trim_ascii();
+                // RFC 9110 §5.6.1: empty list elements are ignored.
+                if !entry.is_empty() {
+                    let Some(ip) = whole.map(IpAddr::V4).or_else(|| parse_entry(entry)) else { return client };
+                    client = ip;
+                    if !self.is_trusted(ip) {
+                        return client;
+                    }
+                }
+                let Some(before) = comma.and_then(|comma| rest.get(..comma)) else { break };
+                rest = before;
             }
         }
         client
@@ -218,9 +238,36 @@ fn single<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<IpAddr> {
     parse_entry(value.trim_ascii())
 }
 
+/// Four numbers up to 255 with dots between them and no leading zeros, as [`Ipv4Addr`]'s own parser takes them.
+fn v4_of(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut bits, mut dots) = (0_u32, 0_u32);
+    let (mut value, mut digits) = (0_u32, 0_u32);
+    for byte in text {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        if digit < 10 {
+            let has_leading_zero = digits > 0 && value == 0;
+            value = value * 10 + digit;
+            digits += 1;
+            if has_leading_zero || value > 255 {
+                return None;
+            }
+        } else if *byte == b'.' && digits > 0 && dots < 3 {
+            bits = (bits << 8) | value;
+            dots += 1;
+            (value, digits) = (0, 0);
+        } else {
+            return None;
+        }
+    }
+    (dots == 3 && digits > 0).then(|| Ipv4Addr::from_bits((bits << 8) | value))
+}
+
 /// An address as proxies write it: `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4711`.
 fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(entry).ok()?;
+    if let Some(ip) = v4_of(entry) {
+        return Some(IpAddr::V4(ip));
+    }
+    let text = text_of(entry).ok()?;
     let ip = if let Ok(ip) = text.parse::<IpAddr>() {
         ip
     } else if let Some(bare) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -235,6 +282,50 @@ fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    use proptest::prelude::*;
+
+    /// The walk written down plainly: every entry parsed by the standard library.
+    fn naive_rightmost_untrusted(trust: &ProxyTrust, peer: IpAddr, values: &[&str]) -> IpAddr {
+        let mut client = peer;
+        for entry in values.iter().rev().flat_map(|value| value.rsplit(',')).map(|entry| entry.trim_ascii()) {
+            if entry.is_empty() {
+                continue;
+            }
+            let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+            let parsed = entry.parse::<IpAddr>().or_else(|_| entry.parse::<SocketAddr>().map(|address| address.ip()));
+            let parsed = parsed.or_else(|_| bare.unwrap_or("").parse::<Ipv6Addr>().map(IpAddr::V6));
+            let Ok(ip) = parsed else { break };
+            client = ip.to_canonical();
+            if !trust.is_trusted(client) {
+                break;
+            }
+        }
+        client
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn four_numbers_are_read_as_the_standard_library_reads_them(
+            text in "[0-9]{0,4}[.x]?[0-9]{0,3}[.]?[0-9]{0,3}[.]{0,2}[0-9]{1,3}[.: ]?", octets: [u8; 4],
+        ) {
+            prop_assert_eq!(v4_of(text.as_bytes()), text.parse().ok(), "{}", text);
+            let address = Ipv4Addr::from(octets);
+            prop_assert_eq!(v4_of(address.to_string().as_bytes()), Some(address));
+        }
+
+        #[test]
+        fn the_walk_equals_its_twin(values in prop::collection::vec(
+            "( ?(10[.]0[.]0[.][0-9]{1,2}|192[.]0[.]2[.]1|1[.]2[.]3|::1|[0-9.]{7}|\\[::2\\]|1[.]1[.]1[.]1:4|x)? ?,?){0,4}", 0..3,
+        )) {
+            let trust = ProxyTrust::new(&["10.0.0.0/8", "::1"], "X-Forwarded-For", false).unwrap();
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            let found = trust.client_behind(ip("10.9.9.9"), values.iter().map(|value| value.as_bytes()));
+            prop_assert_eq!(found.ip, naive_rightmost_untrusted(&trust, ip("10.9.9.9"), &values), "{:?}", values);
+        }
+    }
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()

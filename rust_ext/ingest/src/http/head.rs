@@ -10,6 +10,7 @@ use super::client_address::ProxyTrust;
 use super::limits::Limits;
 use super::rejection::Rejection;
 use super::response::is_token_byte;
+use crate::lanes::{Lanes, bytes_before, none_is};
 use httparse::{Header, Status};
 use std::mem::MaybeUninit;
 
@@ -190,9 +191,10 @@ fn strip_scheme<'a>(target: &'a str, scheme: &str) -> Option<&'a str> {
 /// Path and query. A fragment never belongs into a request (RFC 9112 §3.2).
 pub(super) fn split_query(target: &str) -> Result<(&[u8], &[u8]), Rejection> {
     let target = target.as_bytes();
-    match memchr::memchr2(b'?', b'#', target).and_then(|index| target.split_at_checked(index)) {
-        None => Ok((target, b"")),
-        Some((path, [b'?', query @ ..])) if memchr::memchr(b'#', query).is_none() => {
+    let marks = |lanes: Lanes| (lanes.equal(b'?') | lanes.equal(b'#')).bits();
+    match target.split_at_checked(bytes_before(target, marks)) {
+        None | Some((_, [])) => Ok((target, b"")),
+        Some((path, [b'?', query @ ..])) if none_is(query, |lanes| lanes.equal(b'#').bits()) => {
             Ok((if path.is_empty() { b"/" } else { path }, query))
         }
         Some(_) => Err(Rejection::Malformed),
@@ -217,7 +219,10 @@ const HOST_BYTES: [bool; 256] = {
 
 /// A `Host` value or an authority: never empty.
 fn is_host(value: &[u8]) -> bool {
-    !value.is_empty() && value.iter().all(|byte| HOST_BYTES.get(usize::from(*byte)) == Some(&true))
+    // Nearly always letters, digits, `-`, `.` and `:`, which are all from `-` to `:` but the slash.
+    let unusual = |lanes: Lanes| (lanes.letters() | lanes.within(b'-', b':')).missing_bits() | lanes.equal(b'/').bits();
+    !value.is_empty()
+        && (none_is(value, unusual) || value.iter().all(|byte| HOST_BYTES.get(usize::from(*byte)) == Some(&true)))
 }
 
 /// What one pass over the header lines finds.
@@ -240,27 +245,32 @@ pub(super) struct Forwarded<'a> {
     pub first: &'a [u8],
 }
 
-/// Whether the name is this lower-case one. Setting the letter-case bit is exact for the bytes that a token can hold;
-/// eight of them are compared at once.
-#[inline]
-fn is_named<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+/// Whether the name is this one of letters, digits and hyphens, in whatever case. Setting the letter-case bit is exact for
+/// those and the bytes that a token can hold. Eight bytes, or four of a short name, are compared at once, the last ones
+/// perhaps for the second time.
+#[inline(always)]
+pub(super) fn is_named(name: &[u8], lower: &[u8]) -> bool {
     const CASE_BITS: u64 = 0x2020_2020_2020_2020;
-    if name.len() != N {
+    let eight = |block: &[u8; 8]| u64::from_le_bytes(*block) | CASE_BITS;
+    let four = |block: &[u8; 4]| u64::from(u32::from_le_bytes(*block)) | CASE_BITS;
+    if name.len() != lower.len() {
         return false;
     }
-    let (blocks, rest) = name.as_chunks::<8>();
-    let (lower_blocks, lower_rest) = lower.as_chunks::<8>();
-    let is_same_block = |(block, lower): (&[u8; 8], &[u8; 8])| {
-        u64::from_ne_bytes(*block) | CASE_BITS == u64::from_ne_bytes(*lower) | CASE_BITS
-    };
-    blocks.iter().zip(lower_blocks).all(is_same_block)
-        && rest.iter().zip(lower_rest).all(|(byte, lower)| byte | 0x20 == lower | 0x20)
+    if let (Some(last), Some(lower_last)) = (name.last_chunk(), lower.last_chunk()) {
+        let mut blocks = name.as_chunks().0.iter().zip(lower.as_chunks().0);
+        return eight(last) == eight(lower_last) && blocks.all(|(one, other)| eight(one) == eight(other));
+    }
+    if let (Some(last), Some(lower_last)) = (name.last_chunk(), lower.last_chunk()) {
+        let mut blocks = name.as_chunks().0.iter().zip(lower.as_chunks().0);
+        return four(last) == four(lower_last) && blocks.all(|(one, other)| four(one) == four(other));
+    }
+    name.iter().zip(lower).all(|(byte, lower)| byte | 0x20 == lower | 0x20)
 }
 
 /// Sets the field when the name is really this one and none came before it. The caller has compared length and first
 /// byte.
 #[inline]
-fn keep<'a, const N: usize>(field: &mut Option<&'a [u8]>, name: &[u8], value: &'a [u8], lower: &[u8; N]) {
+fn keep<'a>(field: &mut Option<&'a [u8]>, name: &[u8], value: &'a [u8], lower: &[u8]) {
     if field.is_none() && is_named(name, lower) {
         *field = Some(value);
     }
@@ -407,5 +417,49 @@ fn parse_content_length(digits: &[u8]) -> Result<u64, Rejection> {
     match value {
         Some(value) if !digits.is_empty() => Ok(value),
         _ => Err(Rejection::ContentLength),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NAMES: [&str; 8] = [
+        "host",
+        "x-moz",
+        "origin",
+        "referer",
+        "purpose",
+        "connection",
+        "sec-ch-ua-platform-version",
+        "sec-ch-ua-full-version-list",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn names_are_compared_as_tokens_are(
+            name in prop::sample::select(&NAMES[..]), cases: u32, at: prop::sample::Index, byte: u8, is_changed: bool,
+        ) {
+            let mut sent = name.as_bytes().to_vec();
+            for (index, byte) in sent.iter_mut().enumerate() {
+                if cases >> index & 1 == 1 { byte.make_ascii_uppercase() }
+            }
+            if is_changed && is_token_byte(byte) && let Some(changed) = sent.get_mut(at.index(name.len())) {
+                *changed = byte;
+            }
+            for known in NAMES {
+                prop_assert_eq!(is_named(&sent, known.as_bytes()), sent.eq_ignore_ascii_case(known.as_bytes()));
+            }
+        }
+
+        #[test]
+        fn hosts_hold_the_bytes_of_the_table(usual in "[a-zA-Z0-9.:-]{0,20}", more in "[ -~]{0,2}", last: Option<u8>) {
+            let host: Vec<u8> = usual.bytes().chain(more.bytes()).chain(last).collect();
+            let naive = !host.is_empty() && host.iter().all(|byte| HOST_BYTES.get(usize::from(*byte)) == Some(&true));
+            prop_assert_eq!(is_host(&host), naive);
+        }
     }
 }
