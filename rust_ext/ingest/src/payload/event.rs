@@ -284,6 +284,9 @@ fn small<'a>(
     rejects: &mut FirstReject,
     held: u16,
 ) -> Result<u16, JsonError> {
+    if let Some(plain) = cursor.plain_number() {
+        return Ok(u16::try_from(plain).unwrap_or_else(|_| rejects.take(u16_of(f64::from(plain), field))));
+    }
     Ok(match number(cursor, scratch, field, rejects)? {
         Some(value) => rejects.take(u16_of(value, field)),
         None => held,

@@ -6,6 +6,7 @@
 //! Differences from serde_json, on purpose: a `\ud800`-like escape without its other half reads as U+FFFD (browsers send
 //! such halves when a page cuts an emoji), and numbers are kept as text, so none is out of range here.
 
+use crate::lanes::{LANES, Lanes, bytes_before};
 use crate::scratch::{ByteWriter, Scratch};
 
 /// Deepest nesting that is read; the same as serde_json's. Payloads need three levels.
@@ -100,6 +101,32 @@ impl<'a> Cursor<'a> {
     /// Neither a member nor the object's end stands here.
     #[inline]
     pub fn next_key(&mut self, first: &mut bool) -> Result<Option<RawString<'a>>, JsonError> {
+        match self.plain_key(*first) {
+            Some(key) => {
+                *first = false;
+                Ok(Some(key))
+            }
+            None => self.any_key(first),
+        }
+    }
+
+    /// The usual key, or nothing read: no blank around it, no escape in it, and short enough for one look.
+    #[inline(always)]
+    fn plain_key(&mut self, first: bool) -> Option<RawString<'a>> {
+        let quote = if first { self.at } else { self.at + 1 };
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let rest = if first { rest } else { rest.strip_prefix(b",")? }.strip_prefix(b"\"")?;
+        let key_bytes = string_ends(Lanes::front(rest)).trailing_zeros() as usize;
+        // What ends there may also be an escape, a control byte, or sixteen bytes of a longer key.
+        if rest.get(key_bytes..key_bytes + 2)? != b"\":" || key_bytes >= LANES {
+            return None;
+        }
+        let raw = self.text.get(quote + 1..quote + 1 + key_bytes)?;
+        self.at = quote + 1 + key_bytes + 2;
+        Some(RawString { raw, escaped: false })
+    }
+
+    fn any_key(&mut self, first: &mut bool) -> Result<Option<RawString<'a>>, JsonError> {
         let mut byte = self.skip_blanks();
         if byte == Some(b'}') {
             self.at += 1;
@@ -150,6 +177,9 @@ impl<'a> Cursor<'a> {
     /// No value stands here.
     #[inline]
     pub fn skip_value(&mut self) -> Result<(), JsonError> {
+        if self.plain_number().is_some() {
+            return Ok(());
+        }
         let value = self.value()?;
         self.skip_rest(value)
     }
@@ -226,15 +256,49 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
-    /// Reads a string; the cursor stands at its opening quote.
+    /// The usual string value, or nothing read: no blank before it and no escape in it.
     #[inline]
+    pub(crate) fn plain_string(&mut self) -> Option<&'a str> {
+        let rest = self.text.as_bytes().get(self.at..)?.strip_prefix(b"\"")?;
+        let start = self.at + 1;
+        let end = start + bytes_before(rest, string_ends);
+        if self.text.as_bytes().get(end) != Some(&b'"') {
+            return None;
+        }
+        let raw = self.text.get(start..end)?;
+        self.at = end + 1;
+        Some(raw)
+    }
+
+    /// The usual number, or nothing read: up to nine digits, no blank before them and a comma or a brace after them.
+    #[inline]
+    pub(crate) fn plain_number(&mut self) -> Option<u32> {
+        let digits = self.text.as_bytes().get(self.at..)?;
+        let mut value = 0_u32;
+        for (count, byte) in digits.iter().take(10).enumerate() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit < 10 && count < 9 {
+                value = value * 10 + u32::from(digit);
+                continue;
+            }
+            let has_leading_zero = count > 1 && digits.first() == Some(&b'0');
+            if count == 0 || has_leading_zero || !matches!(byte, b',' | b'}') {
+                return None;
+            }
+            self.at += count;
+            return Some(value);
+        }
+        None
+    }
+
+    /// Reads a string; the cursor stands at its opening quote.
     fn string(&mut self) -> Result<RawString<'a>, JsonError> {
         let bytes = self.text.as_bytes();
         let start = self.at + 1;
         let mut at = start;
         let mut escaped = false;
         loop {
-            at += plain_prefix_bytes(bytes.get(at..).unwrap_or_default());
+            at += bytes_before(bytes.get(at..).unwrap_or_default(), string_ends);
             match bytes.get(at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -286,26 +350,10 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// How many bytes stand before the first quote, backslash or control character. Eight at a time: a byte below 0x20, or
-/// equal to one of the two, leaves its top bit set in the usual "has a zero byte" arithmetic.
+/// The bytes at which a string ends or stops being plain: quote, backslash and control characters.
 #[inline]
-fn plain_prefix_bytes(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x8080_8080_8080_8080;
-    let (words, tail) = bytes.as_chunks::<8>();
-    let mut count = 0_usize;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        let has_zero = |bits: u64| bits.wrapping_sub(ONES) & !bits & TOPS;
-        let control = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
-        let special = control | has_zero(word ^ (ONES * u64::from(b'"'))) | has_zero(word ^ (ONES * u64::from(b'\\')));
-        if special != 0 {
-            // Borrows run upwards only, so the lowest marked byte is a true one.
-            return count + (special.trailing_zeros() / 8) as usize;
-        }
-        count += 8;
-    }
-    count + tail.iter().take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\').count()
+fn string_ends(lanes: Lanes) -> u32 {
+    (lanes.equal(b'"') | lanes.equal(b'\\') | lanes.at_most(0x1f)).bits()
 }
 
 /// The length of the escape at the front of `bytes`; `None` when it is none.

@@ -234,9 +234,50 @@ proptest! {
         check(&text);
     }
 
+    /// Keys, strings and numbers of every length around a step, at every distance from the text's end, and one byte changed.
     #[test]
-    fn eight_at_a_time_equals_one_at_a_time(bytes: Vec<u8>) {
+    fn short_ways_say_what_the_long_ones_say(
+        key in "[a-z]{0,18}", string in "[a-zé]{0,34}", number in "0?[0-9]{1,11}", tail in "[,} ]?.{0,3}",
+        at: prop::sample::Index, to in "[\"\\\\:, }\\]0\u{1}\u{7f}]",
+    ) {
+        let mut text = format!("{{\"{key}\":\"{string}\",\"{key}x\":{number}{tail}");
+        for is_changed in [false, true] {
+            if is_changed {
+                let at = at.index(text.len());
+                if !text.is_char_boundary(at) || !text.is_char_boundary(at + 1) { break }
+                text.replace_range(at..=at, &to);
+            }
+            for front in 1..=text.len() {
+                let Some(text) = text.get(..front) else { continue };
+                check(text);
+                let whole = |bytes: usize| text.get(bytes..).unwrap_or("");
+                let skip = front.min(1);
+                let (mut short, mut long) = (Cursor::new(whole(skip)), Cursor::new(whole(skip)));
+                if let Some(found) = short.plain_key(true) {
+                    let mut first = true;
+                    prop_assert_eq!(long.any_key(&mut first), Ok(Some(found)));
+                    prop_assert_eq!((short.at, first), (long.at, false));
+                    if let Some(found) = short.plain_string() {
+                        prop_assert_eq!(long.value(), Ok(Value::String(RawString { raw: found, escaped: false })));
+                        prop_assert_eq!(short.at, long.at);
+                        if let Some(found) = short.plain_key(false) {
+                            prop_assert_eq!(long.any_key(&mut first), Ok(Some(found)));
+                            if let Some(found) = short.plain_number() {
+                                let Ok(Value::Number(number)) = long.value() else { panic!("no number: {text}") };
+                                prop_assert_eq!(number.parse(), Ok(found));
+                            }
+                            prop_assert_eq!(short.at, long.at);
+                        }
+                    }
+                }
+                prop_assert!(short.at >= long.at);
+            }
+        }
+    }
+
+    #[test]
+    fn sixteen_at_a_time_equals_one_at_a_time(bytes: Vec<u8>) {
         let naive = bytes.iter().take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\').count();
-        prop_assert_eq!(plain_prefix_bytes(&bytes), naive);
+        prop_assert_eq!(bytes_before(&bytes, string_ends), naive);
     }
 }

@@ -21,6 +21,9 @@ pub(crate) fn text<'a>(
     field: &'static str,
     rejects: &mut FirstReject,
 ) -> Result<Option<&'a str>, JsonError> {
+    if let Some(plain) = cursor.plain_string() {
+        return Ok(Some(plain));
+    }
     Ok(match cursor.value()? {
         Value::Null => None,
         Value::String(raw) => raw.text(scratch),
@@ -39,6 +42,9 @@ pub(crate) fn text_or_number<'a>(
     field: &'static str,
     rejects: &mut FirstReject,
 ) -> Result<Option<&'a str>, JsonError> {
+    if let Some(plain) = cursor.plain_string() {
+        return Ok(Some(plain));
+    }
     Ok(match cursor.value()? {
         Value::Null => None,
         Value::String(raw) => raw.text(scratch),
@@ -91,6 +97,9 @@ pub(crate) fn number<'a>(
     field: &'static str,
     rejects: &mut FirstReject,
 ) -> Result<Option<f64>, JsonError> {
+    if let Some(plain) = cursor.plain_number() {
+        return Ok(Some(f64::from(plain)));
+    }
     let text = match cursor.value()? {
         Value::Null => return Ok(None),
         Value::Number(text) => text,
