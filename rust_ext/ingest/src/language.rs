@@ -2,6 +2,7 @@
 //!
 //! Scripts, variants and extensions are left out, and the case is made uniform, so that one language is one value.
 
+use crate::lanes::{bytes_before, text_of};
 use crate::scratch::{ByteWriter, Scratch, trim};
 
 /// The tag of what the payload says, or failing that of the first entry of `Accept-Language`; empty = unknown.
@@ -9,9 +10,9 @@ pub fn language<'a>(payload: &'a str, accept_language: Option<&'a [u8]>, scratch
     if !payload.is_empty() {
         return tag(payload, scratch);
     }
-    match accept_language.map(std::str::from_utf8) {
+    match accept_language.map(text_of) {
         Some(Ok(header)) => {
-            let end = memchr::memchr2(b',', b';', header.as_bytes()).unwrap_or(header.len());
+            let end = bytes_before(header.as_bytes(), |lanes| (lanes.equal(b',') | lanes.equal(b';')).bits());
             tag(header.get(..end).unwrap_or(""), scratch)
         }
         _ => "",

@@ -6,6 +6,8 @@
 //! Every use turns input into something no longer than the input, and the owner provides [`SPACE_PER_INPUT_BYTE`] times
 //! the input, so it does not run out; a string that would not fit counts as absent, never as a panic.
 
+use crate::lanes::{none_is, text_of};
+
 /// How much space a hit needs per byte of its body and headers. A JSON escape takes at least as many bytes as the
 /// character it stands for, and so does a percent sign; a byte of a nested JSON string may be unescaped twice (once as the string,
 /// once as its content) and copied once more out of a URL.
@@ -36,7 +38,7 @@ impl<'a> Scratch<'a> {
         }
         let (taken, rest) = std::mem::take(&mut self.free).split_at_mut(written);
         self.free = rest;
-        std::str::from_utf8(taken).ok()
+        text_of(taken).ok()
     }
 
     /// Several strings as one.
@@ -54,7 +56,7 @@ impl<'a> Scratch<'a> {
 
     /// The text with ASCII letters in lower case; borrowed as it is when it has no upper-case ones.
     pub fn lower(&mut self, text: &'a str) -> &'a str {
-        if !any_byte(text, |byte| byte.is_ascii_uppercase()) {
+        if none_is(text.as_bytes(), |lanes| lanes.within(b'A', b'Z').bits()) {
             return text;
         }
         self.copy_with(text, <[u8]>::make_ascii_lowercase)
@@ -62,7 +64,7 @@ impl<'a> Scratch<'a> {
 
     /// The text with ASCII letters in upper case; borrowed as it is when it has no lower-case ones.
     pub fn upper(&mut self, text: &'a str) -> &'a str {
-        if !any_byte(text, |byte| byte.is_ascii_lowercase()) {
+        if none_is(text.as_bytes(), |lanes| lanes.within(b'a', b'z').bits()) {
             return text;
         }
         self.copy_with(text, <[u8]>::make_ascii_uppercase)
@@ -113,13 +115,6 @@ impl<'s> ByteWriter<'s> {
     pub fn used(&self) -> usize {
         self.used
     }
-}
-
-/// Whether a byte of the text satisfies `test`. Looks at all of them: without an early way out the loop is vectorized, and
-/// nearly always the answer is no.
-#[inline]
-pub fn any_byte(text: &str, test: impl Fn(u8) -> bool) -> bool {
-    text.bytes().fold(false, |found, byte| found | test(byte))
 }
 
 /// `str::trim`, quick where there is nothing to trim: both ends are visible ASCII, and no character needs to be decoded.

@@ -8,7 +8,8 @@
 //! would change a path's meaning (`/ ? # %` and control characters), which stay encoded. All strings borrow from the URL
 //! or live in the hit's scratch space.
 
-use crate::scratch::{ByteWriter, Scratch, any_byte, cut, trim};
+use crate::lanes::{Lanes, bytes_before, none_is};
+use crate::scratch::{ByteWriter, Scratch, cut, trim};
 use crate::snapshot::hex_digit;
 
 /// Longest hostname (RFC 1035).
@@ -84,13 +85,12 @@ struct Split<'a> {
 /// It is not a page's.
 pub fn parse<'a>(url: &'a str, hash_mode: bool, scratch: &mut Scratch<'a>) -> Result<PageUrl<'a>, UrlError> {
     let split = split(url)?;
-    if REFUSED_SCHEMES.iter().any(|refused| split.scheme.eq_ignore_ascii_case(refused)) {
+    let is_web = is_web_scheme(split.scheme);
+    if !is_web && REFUSED_SCHEMES.iter().any(|refused| split.scheme.eq_ignore_ascii_case(refused)) {
         return Err(UrlError::Scheme);
     }
     let hostname = match hostname_of_authority(split.authority, scratch)? {
-        "" if split.scheme.eq_ignore_ascii_case("http") || split.scheme.eq_ignore_ascii_case("https") => {
-            return Err(UrlError::Invalid);
-        }
+        "" if is_web => return Err(UrlError::Invalid),
         "" => NO_HOSTNAME,
         hostname => hostname,
     };
@@ -141,7 +141,8 @@ pub fn referrer<'a>(url: &'a str, page_hostname: &str, scratch: &mut Scratch<'a>
     let Ok(split) = split(url) else {
         return Referrer::default();
     };
-    if !["http", "https", "android-app", "ios-app"].iter().any(|known| split.scheme.eq_ignore_ascii_case(known)) {
+    let is_app = || ["android-app", "ios-app"].iter().any(|known| split.scheme.eq_ignore_ascii_case(known));
+    if !is_web_scheme(split.scheme) && !is_app() {
         return Referrer::default();
     }
     let Ok(hostname) = hostname_of_authority(split.authority, scratch) else {
@@ -219,14 +220,14 @@ pub fn query_pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// A query value decoded: plus signs are blanks. What is not UTF-8 afterwards stays as it was.
 pub fn decode_value<'a>(value: &'a str, scratch: &mut Scratch<'a>) -> &'a str {
-    if !any_byte(value, |byte| byte == b'%' || byte == b'+') {
+    if none_is(value.as_bytes(), |lanes| (lanes.equal(b'%') | lanes.equal(b'+')).bits()) {
         return value;
     }
     scratch.write(|space| percent_decode(value.as_bytes(), space, |_| false, true)).unwrap_or(value)
 }
 
 fn decode_path<'a>(path: &'a str, scratch: &mut Scratch<'a>) -> &'a str {
-    if memchr::memchr(b'%', path.as_bytes()).is_none() {
+    if !has_percent(path) {
         return path;
     }
     let keep = |byte: u8| byte < b' ' || matches!(byte, 0x7f | b'/' | b'?' | b'#' | b'%');
@@ -254,15 +255,19 @@ fn percent_decode(raw: &[u8], space: &mut [u8], keep: impl Fn(u8) -> bool, plus_
     Some(writer.used())
 }
 
-fn has_control(text: &str) -> bool {
-    any_byte(text, |byte| byte < b' ' || byte == 0x7f)
+fn has_percent(text: &str) -> bool {
+    !none_is(text.as_bytes(), |lanes| lanes.equal(b'%').bits())
 }
 
-/// What stands before and after the first such byte, an ASCII one. (`split_once` with a character costs twice as much on
-/// the short texts here.)
+fn has_control(text: &str) -> bool {
+    !none_is(text.as_bytes(), |lanes| (lanes.at_most(0x1f) | lanes.equal(0x7f)).bits())
+}
+
+/// What stands before and after the first such byte, an ASCII one. (`split_once` with a character costs several times as
+/// much on the short texts here.)
 #[inline]
 fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
-    let at = memchr::memchr(byte, text.as_bytes())?;
+    let at = bytes_before(text.as_bytes(), |lanes| lanes.equal(byte).bits());
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
@@ -280,46 +285,60 @@ fn split(url: &str) -> Result<Split<'_>, UrlError> {
     if has_control(url) {
         return Err(UrlError::Invalid);
     }
-    let scheme = scheme_of(url).ok_or(UrlError::Invalid)?;
+    let scheme = usual_scheme(url).or_else(|| scheme_of(url)).ok_or(UrlError::Invalid)?;
     let rest = url.get(scheme.len() + 1..).unwrap_or("");
     let Some(rest) = rest.strip_prefix("//") else {
         return Err(if REFUSED_SCHEMES.contains(&scheme) { UrlError::Scheme } else { UrlError::Invalid });
     };
-    let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let ends = |lanes: Lanes| (lanes.equal(b'/') | lanes.equal(b'?') | lanes.equal(b'#')).bits();
+    let end = bytes_before(rest.as_bytes(), ends);
     let (authority, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
     Ok(Split { scheme, authority, ..split_path(rest) })
 }
 
+/// `http` or `https`, in whatever case.
+#[inline]
+fn is_web_scheme(scheme: &str) -> bool {
+    scheme == "https" || scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
+
+/// The scheme of nearly every page, when the URL begins with it as it is usually written.
+#[inline]
+fn usual_scheme(url: &str) -> Option<&'static str> {
+    if url.starts_with("https:") {
+        Some("https")
+    } else if url.starts_with("http:") {
+        Some("http")
+    } else {
+        None
+    }
+}
+
 fn split_path(rest: &str) -> Split<'_> {
-    let (before, fragment) = split_at_byte(rest, b'#').unwrap_or((rest, ""));
-    let (path, query) = split_at_byte(before, b'?').unwrap_or((before, ""));
-    let path_and_fragment = (before.len() == path.len()).then_some(rest);
+    let marks = |lanes: Lanes| (lanes.equal(b'?') | lanes.equal(b'#')).bits();
+    let (path, after) = rest.split_at_checked(bytes_before(rest.as_bytes(), marks)).unwrap_or((rest, ""));
+    let (query, fragment) = match after.strip_prefix('?') {
+        Some(query) => split_at_byte(query, b'#').unwrap_or((query, "")),
+        None => ("", after.strip_prefix('#').unwrap_or("")),
+    };
+    let path_and_fragment = (query.is_empty() && !after.starts_with('?')).then_some(rest);
     Split { scheme: "", authority: "", path, query, fragment, path_and_fragment }
 }
 
-/// The bytes of a hostname that is stored as it was sent: lower-case letters, digits, `-`, `.` and `_`.
-const STORED_HOST_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 0x80 {
-        #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-        {
-            table[byte as usize] =
-                byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_');
-        }
-        byte += 1;
-    }
-    table
-};
+/// The bytes of a hostname that is not stored as it was sent: all but lower-case letters, digits, `-`, `.` and `_`.
+#[inline]
+fn changed_host_bytes(lanes: Lanes) -> u32 {
+    let words = lanes.within(b'a', b'z') | lanes.within(b'0', b'9');
+    (words | lanes.within(b'-', b'.') | lanes.equal(b'_')).missing_bits()
+}
 
 /// Without user name and port, lower-case, without `www.`; empty when there is none.
 fn hostname_of_authority<'a>(authority: &'a str, scratch: &mut Scratch<'a>) -> Result<&'a str, UrlError> {
     // Nearly always there is nothing to take off and nothing to change.
-    let is_stored = |byte: u8| STORED_HOST_BYTES.get(usize::from(byte)) == Some(&true);
-    if authority.len() <= HOSTNAME_MAX_BYTES && authority.bytes().all(is_stored) {
+    if authority.len() <= HOSTNAME_MAX_BYTES && none_is(authority.as_bytes(), changed_host_bytes) {
         return Ok(without_www(authority.strip_suffix('.').unwrap_or(authority)));
     }
-    let plain = !any_byte(authority, |byte| byte == b'@' || byte == b':');
+    let plain = none_is(authority.as_bytes(), |lanes| (lanes.equal(b'@') | lanes.equal(b':')).bits());
     let host = if plain { authority } else { authority.rsplit_once('@').map_or(authority, |(_, host)| host) };
     let host = match if plain { None } else { host.rsplit_once(':') } {
         Some((name, port)) if !port.ends_with(']') => {
@@ -357,7 +376,7 @@ fn stored_path<'a>(split: &Split<'a>, hash_mode: bool, scratch: &mut Scratch<'a>
     if let Some(whole) = split.path_and_fragment {
         let length = split.path.len() + 1 + fragment.len();
         let beside = whole.get(..length).unwrap_or("");
-        if !split.path.is_empty() && memchr::memchr(b'%', beside.as_bytes()).is_none() {
+        if !split.path.is_empty() && !has_percent(beside) {
             return beside.trim_end();
         }
     }

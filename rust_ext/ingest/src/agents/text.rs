@@ -1,4 +1,5 @@
 //! The answer: four short strings in one inline buffer, so that a cache entry is two cache lines and owns nothing.
+use crate::lanes::text_of;
 use crate::record::Device;
 
 /// Longest browser name kept; longer ones (app names out of `CFNetwork` agents) are cut at a character border.
@@ -78,7 +79,7 @@ impl Agent {
     fn part(&self, start: u8, end: u8) -> &str {
         let bytes = self.text.get(usize::from(start)..usize::from(end)).unwrap_or_default();
         // `new` wrote whole characters between these ends.
-        std::str::from_utf8(bytes).unwrap_or_default()
+        text_of(bytes).unwrap_or_default()
     }
 }
 

@@ -7,6 +7,7 @@ use super::{OutcomeCounts, RecordSink, address_of};
 use crate::agents::{Agent, AgentParser, ClientHints, bot};
 use crate::blocks::Blocks;
 use crate::drop_reason::Outcome;
+use crate::lanes::{Lanes, none_is, text_of};
 use crate::language::language;
 use crate::payload::event::Sender;
 use crate::payload::{EventName, HitFields, Page, PayloadLimits, Reject, SiteKey};
@@ -121,7 +122,8 @@ impl Judge {
             SiteKey::Domains(domains) => domains,
             SiteKey::PublicId(_) | SiteKey::PageHostname => "",
         };
-        let commas = memchr::memchr_iter(b',', names.as_bytes()).count();
+        let has_comma = !none_is(names.as_bytes(), |lanes| lanes.equal(b',').bits());
+        let commas = if has_comma { memchr::memchr_iter(b',', names.as_bytes()).count() } else { 0 };
         if commas >= limits.domains {
             let reject = Reject::too_long("domain");
             log.short(reject.outcome, 0, 0, arrival.now_ms);
@@ -338,15 +340,18 @@ fn read<'r, 'a: 'r>(
             Sender::Client => arrival.agent,
         },
         language: language(fields.language, arrival.accept_language, scratch),
-        timezone: word(fields.timezone, TIMEZONE_MAX_BYTES, |byte| b"/_+-".contains(&byte)),
+        timezone: timezone(fields.timezone),
     }
 }
 
-/// A short ASCII word with few marks, or nothing: what is neither a tag nor a name is not worth a dictionary entry.
-fn word(text: &str, max_bytes: usize, is_mark: impl Fn(u8) -> bool) -> &str {
+/// A time zone's name, or nothing: what is none is not worth a dictionary entry.
+fn timezone(text: &str) -> &str {
     let text = trim(text);
-    let is_word = text.len() <= max_bytes && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_mark(byte));
-    if is_word { text } else { "" }
+    let others = |lanes: Lanes| {
+        let marks = lanes.equal(b'/') | lanes.equal(b'_') | lanes.equal(b'+') | lanes.equal(b'-');
+        (lanes.letters() | lanes.within(b'0', b'9') | marks).missing_bits()
+    };
+    if text.len() <= TIMEZONE_MAX_BYTES && none_is(text.as_bytes(), others) { text } else { "" }
 }
 
 fn bot_reasons(agent: &Agent, fields: &HitFields<'_>, arrival: &Arrival<'_>, reading: &Reading<'_, '_>) -> u16 {
@@ -376,7 +381,7 @@ fn record<'r>(
         EventName::Timings => (EventKind::Timings, "", false),
     };
     let revenue = fields.revenue;
-    let country = if country[0] == 0 { "" } else { std::str::from_utf8(country).unwrap_or("") };
+    let country = if country[0] == 0 { "" } else { text_of(country).unwrap_or("") };
     let mut strings = [""; STRING_FIELDS];
     let mut set = |field: StringField, text: &'r str| {
         if let Some(slot) = strings.get_mut(field as usize) {
@@ -434,5 +439,21 @@ fn device(of_agent: Device, screen_width_px: u16) -> Device {
         (Device::Unknown, width) if width < TABLET_BELOW_PX => Device::Tablet,
         (Device::Unknown, _) => Device::Desktop,
         (known, _) => known,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn time_zones_are_words(text in "[A-Za-z0-9/_+-]{0,40}", more in "\\PC?", more_again in "[A-Z/_-]{0,30}") {
+            let text = format!("{text}{more}{more_again}");
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte);
+            let is_word = text.trim().len() <= TIMEZONE_MAX_BYTES && text.trim().bytes().all(fits);
+            prop_assert_eq!(timezone(&text), if is_word { text.trim() } else { "" });
+        }
     }
 }

@@ -43,6 +43,7 @@ use crate::agents::{AgentParser, ClientHints};
 use crate::drop_reason::Outcome;
 use crate::http::response::RETRY_AFTER_S;
 use crate::http::{Answers, Endpoint, HitHandler, HitOutcome, HitRequest};
+use crate::lanes::text_of;
 use crate::payload::event::{self, Sender};
 use crate::payload::{HitFields, PayloadLimits, Reject, gif, umami};
 use crate::rate::{DEFAULT_SETS, RateTable};
@@ -259,7 +260,7 @@ impl<S: RecordSink> Pipeline<S> {
         fields: &mut HitFields<'a>,
     ) -> Result<(), Reject> {
         const NOT_TEXT: Reject = Reject::json("is not UTF-8");
-        let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).map_err(|_| NOT_TEXT);
+        let text = |bytes: &'a [u8]| text_of(bytes).map_err(|_| NOT_TEXT);
         match request.endpoint {
             Endpoint::Event => event::decode(text(request.body)?, Sender::Client, &self.limits, scratch, fields),
             Endpoint::Send | Endpoint::Batch => {

@@ -115,6 +115,9 @@ pub fn encode_hit(record: &HitRecord<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(&fixed);
     let mut lengths = [0u8; 2 * STRING_FIELDS];
     for (text, length) in record.strings.iter().zip(lengths.chunks_exact_mut(2)) {
+        if text.is_empty() {
+            continue; // about half of them
+        }
         let (bytes, byte_count) = cut(text);
         out.extend_from_slice(bytes);
         length.copy_from_slice(&byte_count.to_le_bytes());

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::RulesError;
 use super::pack::{Row, SOURCES};
+use crate::lanes::{bytes_before, text_of};
 
 /// What a referring source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,7 +57,7 @@ const HOST_MAX_BYTES: usize = 254;
 
 /// What stands before and after the first dot.
 fn split_at_dot(domain: &str) -> Option<(&str, &str)> {
-    let dot = memchr::memchr(b'.', domain.as_bytes())?;
+    let dot = bytes_before(domain.as_bytes(), |lanes| lanes.equal(b'.').bits());
     Some((domain.get(..dot)?, domain.get(dot + 1..)?))
 }
 
@@ -67,7 +68,7 @@ fn walk_up<T>(host: &str, mut visit: impl FnMut(&str) -> Option<T>) -> Option<T>
     let lower = lower.get_mut(..host.len())?;
     lower.copy_from_slice(host.as_bytes());
     lower.make_ascii_lowercase();
-    let mut rest = std::str::from_utf8(lower).ok()?;
+    let mut rest = text_of(lower).ok()?;
     loop {
         if let Some(answer) = visit(rest) {
             return Some(answer);
