@@ -242,6 +242,10 @@ impl std::ops::BitAnd for Marks {
 /// How many bytes stand before the first that `marked` marks; all of them when it marks none.
 #[inline]
 pub(crate) fn bytes_before(bytes: &[u8], marked: impl Fn(Lanes) -> u32) -> usize {
+    let Some(last) = bytes.last_chunk::<LANES>() else {
+        let bits = marked(Lanes::load_short(bytes)) | (1 << bytes.len());
+        return bits.trailing_zeros() as usize;
+    };
     let mut at = 0_usize;
     let mut rest = bytes;
     while let Some((chunk, after)) = rest.split_first_chunk::<LANES>() {
@@ -252,8 +256,9 @@ pub(crate) fn bytes_before(bytes: &[u8], marked: impl Fn(Lanes) -> u32) -> usize
         at += LANES;
         rest = after;
     }
-    let bits = marked(Lanes::load_short(rest)) & ((1 << rest.len()) - 1);
-    if bits == 0 { bytes.len() } else { at + bits.trailing_zeros() as usize }
+    // The rest together with what stands before it, where nothing is marked.
+    let bits = marked(Lanes::load(last));
+    if bits == 0 { bytes.len() } else { bytes.len() - LANES + bits.trailing_zeros() as usize }
 }
 
 /// Whether `marked` marks none of the bytes.

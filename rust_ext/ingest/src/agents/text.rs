@@ -52,6 +52,15 @@ impl Agent {
         agent
     }
 
+    /// Browser, browser version, operating system and its version, as the methods below say them, at the price of one.
+    #[must_use]
+    pub fn texts(&self) -> [&str; 4] {
+        let [browser, browser_version, os, os_version] = self.ends.map(usize::from);
+        let text = self.text.get(..os_version).and_then(|text| text_of(text).ok()).unwrap_or_default();
+        [0..browser, browser..browser_version, browser_version..os, os..os_version]
+            .map(|part| text.get(part).unwrap_or_default())
+    }
+
     /// The browser's family in uap's naming (`Chrome Mobile`, `Mobile Safari`), empty = unknown.
     #[must_use]
     pub fn browser(&self) -> &str {
@@ -129,6 +138,7 @@ mod tests {
         assert_eq!((agent.browser(), agent.browser_version()), ("Chrome", "145"));
         assert_eq!((agent.os(), agent.os_version()), ("Windows", "10 or 11"));
         assert_eq!((agent.device, agent.bot_reasons), (Device::Desktop, 3));
+        assert_eq!(agent.texts(), ["Chrome", "145", "Windows", "10 or 11"]);
         assert!(size_of::<Agent>() <= 128);
     }
 
@@ -138,6 +148,7 @@ mod tests {
         let agent = Agent::new(&long, &long, &long, &long, Device::Unknown, 0);
         assert_eq!(agent.browser(), "é".repeat(BROWSER_MAX_BYTES / 2));
         assert_eq!(agent.os_version(), "é".repeat(VERSION_MAX_BYTES / 2));
+        assert_eq!(agent.texts(), [agent.browser(), agent.browser_version(), agent.os(), agent.os_version()]);
         assert_eq!(Agent::new("", "", "", "", Device::Unknown, 0).browser(), "");
     }
 }

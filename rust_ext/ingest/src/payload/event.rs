@@ -142,15 +142,17 @@ fn read_members<'a>(
     has_metrics: &mut bool,
     rejects: &mut FirstReject,
 ) -> Result<bool, JsonError> {
-    let value = cursor.value()?;
-    if value != Value::Object {
-        cursor.skip_rest(value)?;
-        cursor.finish()?;
-        return Ok(false);
+    if !cursor.plain_object() {
+        let value = cursor.value()?;
+        if value != Value::Object {
+            cursor.skip_rest(value)?;
+            cursor.finish()?;
+            return Ok(false);
+        }
     }
     let mut first = true;
     while let Some(key) = cursor.next_key(&mut first)? {
-        match key.text(scratch).unwrap_or("").as_bytes() {
+        match key.bytes(scratch) {
             b"n" => prefer(
                 &mut ranked.name,
                 &mut ranked.short_name,
@@ -277,6 +279,7 @@ fn read_props<'a>(
     fields.props.read(cursor, scratch, limits, rejects)
 }
 
+#[inline]
 fn small<'a>(
     cursor: &mut Cursor<'a>,
     scratch: &mut Scratch<'a>,
@@ -287,6 +290,17 @@ fn small<'a>(
     if let Some(plain) = cursor.plain_number() {
         return Ok(u16::try_from(plain).unwrap_or_else(|_| rejects.take(u16_of(f64::from(plain), field))));
     }
+    any_small(cursor, scratch, field, rejects, held)
+}
+
+#[inline(never)]
+fn any_small<'a>(
+    cursor: &mut Cursor<'a>,
+    scratch: &mut Scratch<'a>,
+    field: &'static str,
+    rejects: &mut FirstReject,
+    held: u16,
+) -> Result<u16, JsonError> {
     Ok(match number(cursor, scratch, field, rejects)? {
         Some(value) => rejects.take(u16_of(value, field)),
         None => held,

@@ -6,7 +6,7 @@
 //! Differences from serde_json, on purpose: a `\ud800`-like escape without its other half reads as U+FFFD (browsers send
 //! such halves when a page cuts an emoji), and numbers are kept as text, so none is out of range here.
 
-use crate::lanes::{LANES, Lanes, bytes_before};
+use crate::lanes::{LANES, Lanes, bytes_before, text_of};
 use crate::scratch::{ByteWriter, Scratch};
 
 /// Deepest nesting that is read; the same as serde_json's. Payloads need three levels.
@@ -22,7 +22,8 @@ pub struct JsonError {
 /// A string's text between its quotes, as sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawString<'a> {
-    raw: &'a str,
+    /// A piece of the text between two ASCII bytes, hence text itself.
+    raw: &'a [u8],
     escaped: bool,
 }
 
@@ -30,7 +31,13 @@ impl<'a> RawString<'a> {
     /// The string. `None` only when the scratch space is used up.
     #[inline]
     pub fn text(self, scratch: &mut Scratch<'a>) -> Option<&'a str> {
-        if self.escaped { scratch.write(|space| unescape(self.raw.as_bytes(), space)) } else { Some(self.raw) }
+        if self.escaped { scratch.write(|space| unescape(self.raw, space)) } else { text_of(self.raw).ok() }
+    }
+
+    /// The string's bytes, to be compared with known ones; none when the scratch space is used up.
+    #[inline]
+    pub(crate) fn bytes(self, scratch: &mut Scratch<'a>) -> &'a [u8] {
+        if self.escaped { self.text(scratch).unwrap_or("").as_bytes() } else { self.raw }
     }
 }
 
@@ -121,7 +128,7 @@ impl<'a> Cursor<'a> {
         if rest.get(key_bytes..key_bytes + 2)? != b"\":" || key_bytes >= LANES {
             return None;
         }
-        let raw = self.text.get(quote + 1..quote + 1 + key_bytes)?;
+        let raw = rest.get(..key_bytes)?;
         self.at = quote + 1 + key_bytes + 2;
         Some(RawString { raw, escaped: false })
     }
@@ -256,8 +263,16 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
-    /// The usual string value, or nothing read: no blank before it and no escape in it.
+    /// Whether an object begins right here; if so, its brace is read.
     #[inline]
+    pub(crate) fn plain_object(&mut self) -> bool {
+        let begins = self.text.as_bytes().get(self.at) == Some(&b'{');
+        self.at += usize::from(begins);
+        begins
+    }
+
+    /// The usual string value, or nothing read: no blank before it and no escape in it.
+    #[inline(never)]
     pub(crate) fn plain_string(&mut self) -> Option<&'a str> {
         let rest = self.text.as_bytes().get(self.at..)?.strip_prefix(b"\"")?;
         let start = self.at + 1;
@@ -271,7 +286,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The usual number, or nothing read: up to nine digits, no blank before them and a comma or a brace after them.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn plain_number(&mut self) -> Option<u32> {
         let digits = self.text.as_bytes().get(self.at..)?;
         let mut value = 0_u32;
@@ -309,16 +324,17 @@ impl<'a> Cursor<'a> {
             }
         }
         self.at = at + 1;
-        // Both ends stand at ASCII bytes, so the slice exists.
-        let raw = self.text.get(start..at).ok_or(JsonError { at: start })?;
-        Ok(RawString { raw, escaped })
+        Ok(RawString { raw: bytes.get(start..at).unwrap_or_default(), escaped })
     }
 
     fn number(&mut self) -> Result<&'a str, JsonError> {
         let bytes = self.text.as_bytes();
         let start = self.at;
         let mut at = start;
-        let digits = |from: usize| bytes.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = |from: usize| {
+            let rest = bytes.get(from..).unwrap_or_default();
+            rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len())
+        };
         if bytes.get(at) == Some(&b'-') {
             at += 1;
         }

@@ -3,6 +3,7 @@
 //! 0 is a measurement (a cached DNS answer takes 0 ms); absent and null are none.
 
 use super::json::{Cursor, JsonError, Value};
+use super::scalar::plain_decimal;
 use super::{FirstReject, Reject};
 use crate::record::Metric;
 use crate::scratch::Scratch;
@@ -20,16 +21,11 @@ const TIMING_MAX_MS: f64 = 600_000.0;
 const TRANSFER_MAX_BYTES: f64 = 1e12;
 
 /// The values of one report.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Metrics {
-    items: [(Metric, f32); MAX_METRICS],
+    /// Most events have none, and so nothing is written for them.
+    items: Option<[(Metric, f32); MAX_METRICS]>,
     count: usize,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Metrics { items: [(Metric::LcpMs, 0.0); MAX_METRICS], count: 0 }
-    }
 }
 
 /// The metric of a name: our tracker's, Umami's and Panelbear's names.
@@ -66,7 +62,7 @@ impl Metrics {
     /// The values.
     #[must_use]
     pub fn as_slice(&self) -> &[(Metric, f32)] {
-        self.items.get(..self.count).unwrap_or_default()
+        self.items.as_ref().and_then(|items| items.get(..self.count)).unwrap_or_default()
     }
 
     /// Whether any of them is a web vital.
@@ -82,15 +78,19 @@ impl Metrics {
     /// # Errors
     /// Not a number, negative, or larger than the metric can be.
     pub fn set(&mut self, metric: Metric, text: &str) -> Result<(), Reject> {
-        let value: f64 = text.parse().map_err(|_| Reject::field_type("metrics", "must be numbers"))?;
+        let value = match plain_decimal(text) {
+            Some(value) => value,
+            None => text.parse().map_err(|_| Reject::field_type("metrics", "must be numbers"))?,
+        };
         if !(0.0..=largest(metric)).contains(&value) {
             return Err(Reject::range("metrics", "are out of range"));
         }
         #[allow(clippy::cast_possible_truncation, reason = "rounds to the nearest f32, and the range is checked")]
         let value = value as f32;
-        let known = self.items.iter().take(self.count).position(|(known, _)| *known == metric);
+        let items = self.items.get_or_insert([(Metric::LcpMs, 0.0); MAX_METRICS]);
+        let known = items.iter().take(self.count).position(|(known, _)| *known == metric);
         let index = known.unwrap_or(self.count);
-        if let Some(item) = self.items.get_mut(index) {
+        if let Some(item) = items.get_mut(index) {
             *item = (metric, value);
             self.count = self.count.max(index + 1);
         }
@@ -135,7 +135,7 @@ impl Metrics {
             Value::Object => {
                 let mut first = true;
                 while let Some(key) = cursor.next_key(&mut first)? {
-                    match key.text(scratch).and_then(|key| metric_of_name(key.as_bytes())) {
+                    match metric_of_name(key.bytes(scratch)) {
                         Some(metric) => self.read_one(metric, cursor, rejects)?,
                         None => cursor.skip_value()?,
                     }

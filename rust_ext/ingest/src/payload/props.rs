@@ -12,23 +12,18 @@ use crate::scratch::{Scratch, trim};
 pub const MAX_PROPS: usize = 30;
 
 /// The props of one event.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Props<'a> {
-    items: [(&'a str, &'a str); MAX_PROPS],
+    /// Most events have none, and so nothing is written for them.
+    items: Option<[(&'a str, &'a str); MAX_PROPS]>,
     count: usize,
-}
-
-impl Default for Props<'_> {
-    fn default() -> Self {
-        Props { items: [("", ""); MAX_PROPS], count: 0 }
-    }
 }
 
 impl<'a> Props<'a> {
     /// The props.
     #[must_use]
     pub fn as_slice(&self) -> &[(&'a str, &'a str)] {
-        self.items.get(..self.count).unwrap_or_default()
+        self.items.as_ref().and_then(|items| items.get(..self.count)).unwrap_or_default()
     }
 
     /// Forgets them all.
@@ -45,7 +40,8 @@ impl<'a> Props<'a> {
         if key.is_empty() || value.is_empty() {
             return Ok(());
         }
-        let known = self.items.iter_mut().take(self.count).find(|(known, _)| *known == key);
+        let items = self.items.get_or_insert([("", ""); MAX_PROPS]);
+        let known = items.iter_mut().take(self.count).find(|(known, _)| *known == key);
         if let Some(item) = known {
             if value.len() > limits.prop_value_bytes {
                 return Err(Reject { message: "keys or values are too long", ..Reject::too_long("props") });
@@ -59,7 +55,7 @@ impl<'a> Props<'a> {
         if key.len() > limits.prop_key_bytes || value.len() > limits.prop_value_bytes {
             return Err(Reject { message: "keys or values are too long", ..Reject::too_long("props") });
         }
-        if let Some(item) = self.items.get_mut(self.count) {
+        if let Some(item) = items.get_mut(self.count) {
             *item = (key, value);
             self.count += 1;
         }

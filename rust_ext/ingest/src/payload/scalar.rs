@@ -15,43 +15,51 @@ const ENGAGED_MAX_MS: f64 = 86_400_000.0;
 const AMOUNT_MAX: f64 = 9e12;
 
 /// A string; `None` for null or a wrong type.
+#[inline]
 pub(crate) fn text<'a>(
     cursor: &mut Cursor<'a>,
     scratch: &mut Scratch<'a>,
     field: &'static str,
     rejects: &mut FirstReject,
 ) -> Result<Option<&'a str>, JsonError> {
-    if let Some(plain) = cursor.plain_string() {
-        return Ok(Some(plain));
+    match cursor.plain_string() {
+        Some(plain) => Ok(Some(plain)),
+        None => any_text(cursor, scratch, field, rejects, "must be a string"),
     }
-    Ok(match cursor.value()? {
-        Value::Null => None,
-        Value::String(raw) => raw.text(scratch),
-        other => {
-            cursor.skip_rest(other)?;
-            rejects.note(Reject::field_type(field, "must be a string"));
-            None
-        }
-    })
 }
 
 /// A string, or a number's text.
+#[inline]
 pub(crate) fn text_or_number<'a>(
     cursor: &mut Cursor<'a>,
     scratch: &mut Scratch<'a>,
     field: &'static str,
     rejects: &mut FirstReject,
 ) -> Result<Option<&'a str>, JsonError> {
-    if let Some(plain) = cursor.plain_string() {
-        return Ok(Some(plain));
+    match cursor.plain_string() {
+        Some(plain) => Ok(Some(plain)),
+        None => any_text(cursor, scratch, field, rejects, OR_NUMBER),
     }
+}
+
+/// What a field says that may also be a number.
+const OR_NUMBER: &str = "must be a string or a number";
+
+#[inline(never)]
+fn any_text<'a>(
+    cursor: &mut Cursor<'a>,
+    scratch: &mut Scratch<'a>,
+    field: &'static str,
+    rejects: &mut FirstReject,
+    message: &'static str,
+) -> Result<Option<&'a str>, JsonError> {
     Ok(match cursor.value()? {
         Value::Null => None,
         Value::String(raw) => raw.text(scratch),
-        Value::Number(text) => Some(text),
+        Value::Number(text) if message == OR_NUMBER => Some(text),
         other => {
             cursor.skip_rest(other)?;
-            rejects.note(Reject::field_type(field, "must be a string or a number"));
+            rejects.note(Reject::field_type(field, message));
             None
         }
     })
@@ -91,15 +99,26 @@ pub fn flag_of_text(text: &str) -> Option<bool> {
 }
 
 /// A number, or a string that contains one; not below zero.
+#[inline]
 pub(crate) fn number<'a>(
     cursor: &mut Cursor<'a>,
     scratch: &mut Scratch<'a>,
     field: &'static str,
     rejects: &mut FirstReject,
 ) -> Result<Option<f64>, JsonError> {
-    if let Some(plain) = cursor.plain_number() {
-        return Ok(Some(f64::from(plain)));
+    match cursor.plain_number() {
+        Some(plain) => Ok(Some(f64::from(plain))),
+        None => any_number(cursor, scratch, field, rejects),
     }
+}
+
+#[inline(never)]
+fn any_number<'a>(
+    cursor: &mut Cursor<'a>,
+    scratch: &mut Scratch<'a>,
+    field: &'static str,
+    rejects: &mut FirstReject,
+) -> Result<Option<f64>, JsonError> {
     let text = match cursor.value()? {
         Value::Null => return Ok(None),
         Value::Number(text) => text,
@@ -129,6 +148,34 @@ pub fn number_of_text(text: &str, field: &'static str) -> Result<f64, Reject> {
     }
     let value: f64 = text.trim().parse().map_err(|_| Reject::field_type(field, "must be a number"))?;
     if value >= 0.0 { Ok(value) } else { Err(Reject::range(field, "must not be negative")) }
+}
+
+/// A number of at most 15 digits, perhaps with a point between two of them: exactly what the general parser makes of it,
+/// since both numbers of the quotient are exact and a quotient is rounded once.
+pub(crate) fn plain_decimal(text: &str) -> Option<f64> {
+    const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    if text.len() > 16 {
+        return None;
+    }
+    let (mut value, mut digits, mut before_point) = (0_u64, 0_usize, None);
+    for byte in text.bytes() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            value = value * 10 + u64::from(digit);
+            digits += 1;
+        } else if byte == b'.' && digits > 0 && before_point.is_none() {
+            before_point = Some(digits);
+        } else {
+            return None;
+        }
+    }
+    let after_point = digits - before_point.unwrap_or(digits);
+    if digits == 0 || digits > 15 || before_point.is_some() && after_point == 0 {
+        return None;
+    }
+    #[allow(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
+    let value = value as f64;
+    Some(value / POWERS.get(after_point)?)
 }
 
 fn few_digits(text: &str) -> Option<u32> {
@@ -235,7 +282,7 @@ fn revenue_members<'a>(
     let (mut amount, mut currency) = (None, None);
     let mut first = true;
     while let Some(key) = cursor.next_key(&mut first)? {
-        match key.text(scratch).unwrap_or("").as_bytes() {
+        match key.bytes(scratch) {
             b"amount" => amount = text_or_number(cursor, scratch, "revenue", rejects)?,
             b"currency" => currency = text(cursor, scratch, "revenue", rejects)?,
             _ => cursor.skip_value()?,
@@ -293,6 +340,38 @@ mod tests {
     }
 
     use crate::drop_reason::Outcome;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn plain_decimals_are_what_the_general_parser_reads(text in "[0-9]{0,9}[.]?[0-9]{0,9}[.e-]?") {
+            if let Some(value) = plain_decimal(&text) {
+                prop_assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(value.to_bits()), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn usual_decimals_are_plain() {
+        for (text, expected) in [
+            ("0", Some(0.0)),
+            ("1234.5", Some(1_234.5)),
+            ("0.1", Some(0.1)),
+            ("0.01234567890123", Some(0.012_345_678_901_23)),
+            ("999999999999999", Some(999_999_999_999_999.0)),
+            ("9999999999999999", None),
+            ("1.", None),
+            (".5", None),
+            ("1.2.3", None),
+            ("-1", None),
+            ("1e3", None),
+            ("", None),
+        ] {
+            assert_eq!(plain_decimal(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn bounded_numbers() {

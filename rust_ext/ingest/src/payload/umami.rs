@@ -103,7 +103,7 @@ fn read_message<'a>(
     }
     let mut first = true;
     while let Some(key) = cursor.next_key(&mut first)? {
-        match key.text(scratch).unwrap_or("").as_bytes() {
+        match key.bytes(scratch) {
             b"type" => parts.kind = text(cursor, scratch, "type", rejects)?,
             b"payload" => match cursor.value()? {
                 Value::Object => {
@@ -134,7 +134,7 @@ fn read_payload<'a>(
     let mut tag = None;
     let mut first = true;
     while let Some(key) = cursor.next_key(&mut first)? {
-        match key.text(scratch).unwrap_or("").as_bytes() {
+        match key.bytes(scratch) {
             b"website" => parts.website = text(cursor, scratch, "website", rejects)?,
             b"hostname" => parts.hostname = text(cursor, scratch, "hostname", rejects)?.unwrap_or(""),
             b"url" => parts.url = text(cursor, scratch, "url", rejects)?,

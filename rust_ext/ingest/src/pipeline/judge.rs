@@ -401,10 +401,11 @@ fn record<'r>(
     set(StringField::Country, country);
     set(StringField::Language, reading.language);
     set(StringField::Timezone, reading.timezone);
-    set(StringField::Browser, agent.browser());
-    set(StringField::BrowserVersion, agent.browser_version());
-    set(StringField::Os, agent.os());
-    set(StringField::OsVersion, agent.os_version());
+    let [browser, browser_version, os, os_version] = agent.texts();
+    set(StringField::Browser, browser);
+    set(StringField::BrowserVersion, browser_version);
+    set(StringField::Os, os);
+    set(StringField::OsVersion, os_version);
     set(StringField::EventName, cut(event_name, usize::from(u16::MAX)));
     set(StringField::RevenueCurrency, revenue.map_or("", |revenue| revenue.currency));
     HitRecord {
