@@ -154,20 +154,11 @@ impl Lanes {
         Lanes(word::Word::of(low, high))
     }
 
-    /// Of at most sixteen bytes, zeros after them. Two loads that overlap, instead of a loop.
+    /// Of at most sixteen bytes, zeros after them.
     #[inline]
     fn load_short(bytes: &[u8]) -> Lanes {
-        if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-            let shift = 8 * (16 - bytes.len().min(16));
-            let last = u64::from_le_bytes(*last).checked_shr(u32::try_from(shift).unwrap_or(64)).unwrap_or(0);
-            return Lanes(word::Word::of(u64::from_le_bytes(*first), last));
-        }
-        if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-            let last = u64::from(u32::from_le_bytes(*last)) << (8 * (bytes.len() - 4));
-            return Lanes(word::Word::of(u64::from(u32::from_le_bytes(*first)) | last, 0));
-        }
-        let packed = bytes.iter().rev().fold(0_u64, |packed, byte| (packed << 8) | u64::from(*byte));
-        Lanes(word::Word::of(packed, 0))
+        let (low, high) = short_halves(bytes);
+        Lanes(word::Word::of(low, high))
     }
 
     /// The first sixteen bytes; zeros after fewer.
@@ -237,6 +228,22 @@ impl std::ops::BitAnd for Marks {
     fn bitand(self, other: Marks) -> Marks {
         Marks(self.0.and(other.0))
     }
+}
+
+/// Two loads that overlap, instead of a loop. Not inlined: in every place that looks at bytes it would cost more by what it
+/// pushes out of the instruction cache than the call does.
+#[inline(never)]
+fn short_halves(bytes: &[u8]) -> (u64, u64) {
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        let shift = 8 * (16 - bytes.len().min(16));
+        let last = u64::from_le_bytes(*last).checked_shr(u32::try_from(shift).unwrap_or(64)).unwrap_or(0);
+        return (u64::from_le_bytes(*first), last);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let last = u64::from(u32::from_le_bytes(*last)) << (8 * (bytes.len() - 4));
+        return (u64::from(u32::from_le_bytes(*first)) | last, 0);
+    }
+    (bytes.iter().rev().fold(0_u64, |packed, byte| (packed << 8) | u64::from(*byte)), 0)
 }
 
 /// How many bytes stand before the first that `marked` marks; all of them when it marks none.

@@ -184,9 +184,12 @@ impl ProxyTrust {
     /// Whether this name, a token, is the header's.
     #[inline]
     pub(super) fn is_forwarded_header(&self, name: &[u8]) -> bool {
-        name.len() == self.header.len() && self.is_header_of_this_length(name)
+        let begins_alike =
+            name.first().map(|byte| byte | 0x20) == self.header.as_bytes().first().map(|byte| byte | 0x20);
+        name.len() == self.header.len() && begins_alike && self.is_header_of_this_length(name)
     }
 
+    #[inline(never)]
     fn is_header_of_this_length(&self, name: &[u8]) -> bool {
         let header = self.header.as_bytes();
         if self.header_is_plain { is_named(name, header) } else { name.eq_ignore_ascii_case(header) }
@@ -208,25 +211,36 @@ impl ProxyTrust {
     fn rightmost_untrusted<'a>(&self, peer: IpAddr, values: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
         let mut client = peer;
         for value in values.rev() {
-            let mut rest = value;
-            loop {
+            let is_found = match v4_of(value) {
                 // Nearly always one address and nothing else.
-                let whole = v4_of(rest);
-                let comma = if whole.is_some() { None } else { memchr::memrchr(b',', rest) };
-                let entry = rest.get(comma.map_or(0, |comma| comma + 1)..).unwrap_or_default().trim_ascii();
-                // RFC 9110 §5.6.1: empty list elements are ignored.
-                if !entry.is_empty() {
-                    let Some(ip) = whole.map(IpAddr::V4).or_else(|| parse_entry(entry)) else { return client };
-                    client = ip;
-                    if !self.is_trusted(ip) {
-                        return client;
-                    }
+                Some(ip) => {
+                    client = IpAddr::V4(ip);
+                    !self.is_trusted(client)
                 }
-                let Some(before) = comma.and_then(|comma| rest.get(..comma)) else { break };
-                rest = before;
+                None => self.walk_list(value, &mut client),
+            };
+            if is_found {
+                break;
             }
         }
         client
+    }
+
+    /// Walks one header value from its right; whether the walk ends in it. `client` is the last address that it came to.
+    #[inline(never)]
+    fn walk_list(&self, value: &[u8], client: &mut IpAddr) -> bool {
+        for entry in value.rsplit(|byte| *byte == b',') {
+            let entry = entry.trim_ascii();
+            if entry.is_empty() {
+                continue; // RFC 9110 §5.6.1: empty list elements are ignored
+            }
+            let Some(ip) = parse_entry(entry) else { return true };
+            *client = ip;
+            if !self.is_trusted(ip) {
+                return true;
+            }
+        }
+        false
     }
 }
 

@@ -306,6 +306,40 @@ impl<'a> Cursor<'a> {
         None
     }
 
+    /// The usual number with a point, or nothing read: digits before and after it, at most 15, and a comma or a brace after
+    /// them. The value is the one that the general parser gives: the digits' number and the power of ten are both exact, and
+    /// their quotient is rounded once.
+    pub(crate) fn plain_decimal(&mut self) -> Option<f64> {
+        const POWERS: [f64; 15] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let mut value = 0_u64;
+        let mut point = None;
+        for (count, byte) in rest.iter().take(17).enumerate() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit < 10 {
+                value = value * 10 + u64::from(digit);
+            } else if *byte == b'.' && point.is_none() {
+                point = Some(count);
+            } else {
+                let before_point = point.unwrap_or(count);
+                let fraction_digits = match count - before_point {
+                    0 => 0,
+                    1 => return None,
+                    with_point => with_point - 1,
+                };
+                let has_leading_zero = before_point > 1 && rest.first() == Some(&b'0');
+                if before_point == 0 || has_leading_zero || count > 15 || !matches!(byte, b',' | b'}') {
+                    return None;
+                }
+                #[allow(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
+                let value = value as f64 / POWERS.get(fraction_digits)?;
+                self.at += count;
+                return Some(value);
+            }
+        }
+        None
+    }
+
     /// Reads a string; the cursor stands at its opening quote.
     fn string(&mut self) -> Result<RawString<'a>, JsonError> {
         let bytes = self.text.as_bytes();

@@ -184,6 +184,28 @@ fn half_a_surrogate_pair_reads_as_a_replacement() {
 }
 
 #[test]
+fn usual_decimals_are_plain() {
+    for (text, expected) in [
+        ("0,", Some(0.0)),
+        ("1234.5}", Some(1_234.5)),
+        ("0.1,", Some(0.1)),
+        ("0.0123456789012,", Some(0.012_345_678_901_2)),
+        ("999999999999999}", Some(999_999_999_999_999.0)),
+        ("9999999999999999}", None),
+        ("0.1", None),
+        ("01,", None),
+        ("1.,", None),
+        (".5,", None),
+        ("1.2.3,", None),
+        ("-1,", None),
+        ("1e3,", None),
+        ("", None),
+    ] {
+        assert_eq!(Cursor::new(text).plain_decimal(), expected, "{text:?}");
+    }
+}
+
+#[test]
 fn an_unescaped_string_is_borrowed() {
     let mut scratch = Scratch::new(&mut []);
     let mut cursor = Cursor::new("\"plain\"");
@@ -273,6 +295,19 @@ proptest! {
                 }
                 prop_assert!(short.at >= long.at);
             }
+        }
+    }
+
+    #[test]
+    fn plain_decimals_are_what_the_general_parser_reads(text in "-?[0-9]{0,9}[.]?[0-9]{0,9}[.e-]?", end in "[,} ]?") {
+        let sent = format!("{text}{end}");
+        let (mut short, mut long) = (Cursor::new(&sent), Cursor::new(&sent));
+        if let Some(value) = short.plain_decimal() {
+            prop_assert_eq!(long.value(), Ok(Value::Number(&text)));
+            prop_assert_eq!(short.at, long.at);
+            prop_assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(value.to_bits()));
+        } else {
+            prop_assert_eq!(short.at, 0);
         }
     }
 

@@ -3,7 +3,6 @@
 //! 0 is a measurement (a cached DNS answer takes 0 ms); absent and null are none.
 
 use super::json::{Cursor, JsonError, Value};
-use super::scalar::plain_decimal;
 use super::{FirstReject, Reject};
 use crate::record::Metric;
 use crate::scratch::Scratch;
@@ -78,10 +77,11 @@ impl Metrics {
     /// # Errors
     /// Not a number, negative, or larger than the metric can be.
     pub fn set(&mut self, metric: Metric, text: &str) -> Result<(), Reject> {
-        let value = match plain_decimal(text) {
-            Some(value) => value,
-            None => text.parse().map_err(|_| Reject::field_type("metrics", "must be numbers"))?,
-        };
+        let value: f64 = text.parse().map_err(|_| Reject::field_type("metrics", "must be numbers"))?;
+        self.set_value(metric, value)
+    }
+
+    fn set_value(&mut self, metric: Metric, value: f64) -> Result<(), Reject> {
         if !(0.0..=largest(metric)).contains(&value) {
             return Err(Reject::range("metrics", "are out of range"));
         }
@@ -107,6 +107,10 @@ impl Metrics {
         cursor: &mut Cursor<'_>,
         rejects: &mut FirstReject,
     ) -> Result<(), JsonError> {
+        if let Some(plain) = cursor.plain_decimal() {
+            rejects.take(self.set_value(metric, plain));
+            return Ok(());
+        }
         match cursor.value()? {
             Value::Null => {}
             Value::Number(text) => rejects.take(self.set(metric, text)),

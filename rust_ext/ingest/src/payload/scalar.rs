@@ -150,34 +150,6 @@ pub fn number_of_text(text: &str, field: &'static str) -> Result<f64, Reject> {
     if value >= 0.0 { Ok(value) } else { Err(Reject::range(field, "must not be negative")) }
 }
 
-/// A number of at most 15 digits, perhaps with a point between two of them: exactly what the general parser makes of it,
-/// since both numbers of the quotient are exact and a quotient is rounded once.
-pub(crate) fn plain_decimal(text: &str) -> Option<f64> {
-    const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-    if text.len() > 16 {
-        return None;
-    }
-    let (mut value, mut digits, mut before_point) = (0_u64, 0_usize, None);
-    for byte in text.bytes() {
-        let digit = byte.wrapping_sub(b'0');
-        if digit < 10 {
-            value = value * 10 + u64::from(digit);
-            digits += 1;
-        } else if byte == b'.' && digits > 0 && before_point.is_none() {
-            before_point = Some(digits);
-        } else {
-            return None;
-        }
-    }
-    let after_point = digits - before_point.unwrap_or(digits);
-    if digits == 0 || digits > 15 || before_point.is_some() && after_point == 0 {
-        return None;
-    }
-    #[allow(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
-    let value = value as f64;
-    Some(value / POWERS.get(after_point)?)
-}
-
 fn few_digits(text: &str) -> Option<u32> {
     if text.is_empty() || text.len() > 9 {
         return None;
@@ -340,38 +312,6 @@ mod tests {
     }
 
     use crate::drop_reason::Outcome;
-    use proptest::prelude::*;
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn plain_decimals_are_what_the_general_parser_reads(text in "[0-9]{0,9}[.]?[0-9]{0,9}[.e-]?") {
-            if let Some(value) = plain_decimal(&text) {
-                prop_assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(value.to_bits()), "{}", text);
-            }
-        }
-    }
-
-    #[test]
-    fn usual_decimals_are_plain() {
-        for (text, expected) in [
-            ("0", Some(0.0)),
-            ("1234.5", Some(1_234.5)),
-            ("0.1", Some(0.1)),
-            ("0.01234567890123", Some(0.012_345_678_901_23)),
-            ("999999999999999", Some(999_999_999_999_999.0)),
-            ("9999999999999999", None),
-            ("1.", None),
-            (".5", None),
-            ("1.2.3", None),
-            ("-1", None),
-            ("1e3", None),
-            ("", None),
-        ] {
-            assert_eq!(plain_decimal(text), expected, "{text:?}");
-        }
-    }
 
     #[test]
     fn bounded_numbers() {
