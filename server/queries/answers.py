@@ -6,16 +6,19 @@ reader sees is computed here from its sums. A rate's total, and a comparison, ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
+from server.clickhouse_tcp import Row
 from server.queries.closed_figures import ClosedFigures
+from server.queries.closed_tables import COMPONENTS
 from server.queries.closed_vitals import closed_vitals_sql
 from server.queries.cut_days import CutDay, CutFacts
 from server.queries.daily_facts import DailyFacts, HourlyFacts
 from server.queries.dimensions import Level
+from server.queries.errors import NamesAdded
 from server.queries.event_facts import event_facts_sql, needs_visits
 from server.queries.event_reader import MAX_RESULT_ROWS, EventReader, Ticket
 from server.queries.facts import CLOCK_INTERVALS, FactsRequest, StitchedFacts, no_rows_sql
@@ -35,6 +38,7 @@ from server.queries.metrics import (
 )
 from server.queries.model import Order, Query, without_goals
 from server.queries.money import money
+from server.queries.name_numbers import NameNumbers
 from server.queries.parameters import Parameters
 from server.queries.periods import Buckets, TimeRange, buckets
 from server.queries.planner import Part, Plan, Source, plan_facts, plan_vitals
@@ -76,10 +80,17 @@ class Answer:
 class Answerer:
     """Answers the queries of one request. `ticket`: by which it may be revoked."""
 
-    def __init__(self, reader: EventReader, ticket: Ticket | None = None, closed: ClosedFigures | None = None) -> None:
+    def __init__(
+        self,
+        reader: EventReader,
+        ticket: Ticket | None = None,
+        closed: ClosedFigures | None = None,
+        numbers: NameNumbers | None = None,
+    ) -> None:
         self._reader = reader
         self._ticket = ticket
         self._closed = closed or ClosedFigures()
+        self._numbers = numbers or NameNumbers(reader)
 
     def answer(self, query: Query, *, kept: Sequence[tuple[str, ...]] | None = None) -> Answer:
         """The answer to a query. `kept`: only rows with these dimensions, all of them, in any order."""
@@ -87,12 +98,9 @@ class Answerer:
         cut = None if query.interval is None else buckets(query.range, query.interval)
         facts, keys = _split(query)
         request = FactsRequest(query, tuple(facts), cut, currency)
-        parameters = Parameters()
         plan = plan_facts(request, self._closed) if facts else Plan(())
         vitals = plan_vitals(request, self._closed) if keys else Plan(())
-        sources = _sources(plan, vitals, request, keys, parameters, kept)
-        statement = _merged(query, sources, (*facts, *(["present"] if facts else [])), keys, parameters, kept)
-        rows = self._reader.rows(statement, parameters.values, self._ticket)
+        rows = self._rows(request, plan, vitals, keys, kept)
         totals = self._totals(query)
         answer = Answer(
             [],
@@ -110,6 +118,28 @@ class Answerer:
         if query.include.total_rows:
             answer.total_rows = rows[0][-1] if rows else self._count_rows(query, rows)
         return answer
+
+    def _rows(
+        self,
+        request: FactsRequest,
+        plan: Plan,
+        vitals: Plan,
+        keys: Mapping[str, str],
+        kept: Sequence[tuple[str, ...]] | None,
+    ) -> list[Row]:
+        query, facts = request.query, request.components
+
+        def ask(numbers: Callable[[], int]) -> list[Row]:
+            parameters = Parameters()
+            sources = _sources(plan, vitals, request, keys, parameters, kept, numbers)
+            statement = _merged(query, sources, (*facts, *(["present"] if facts else [])), keys, parameters, kept)
+            return self._reader.rows(statement, parameters.values, self._ticket)
+
+        try:
+            return ask(lambda: self._numbers.below(query.site_id, self._ticket))
+        except NamesAdded:
+            self._numbers.forget(query.site_id)
+            return ask(lambda: 0)
 
     def _totals(self, query: Query) -> dict[str, int]:
         """The visitors of the whole range, for percentages and conversion rates."""
@@ -138,6 +168,7 @@ def _sources(
     keys: Mapping[str, str],
     parameters: Parameters,
     kept: Sequence[tuple[str, ...]] | None,
+    numbers: Callable[[], int],
 ) -> list[str]:
     """The SQL of each part, all with the same columns."""
     query = request.query
@@ -145,7 +176,7 @@ def _sources(
     sources = []
     nothing = [f"{EMPTY_COUNTS} AS {column_of(key)}" for key in keys.values()]
     for part in plan.parts:
-        sql = _facts_sql(part, parameters, _first_rows(query, plan, keys, kept))
+        sql = _facts_sql(part, parameters, _first_rows(query, plan, keys, kept), numbers)
         figures = [*request.components, "present"]
         if part.begun_of is not None or part.cut is not None:
             # Here what is no news is taken away, and must be counted as what it is taken from: a value is there when
@@ -167,7 +198,7 @@ def _sources(
     return sources
 
 
-def _facts_sql(part: Part, parameters: Parameters, first: tuple[str, int]) -> str:
+def _facts_sql(part: Part, parameters: Parameters, first: _First, numbers: Callable[[], int]) -> str:
     if part.cut is not None:
         return _cut_sql(part, part.cut, parameters)
     match part.source:
@@ -175,14 +206,15 @@ def _facts_sql(part: Part, parameters: Parameters, first: tuple[str, int]) -> st
             daily = DailyFacts(
                 part.request, part.days, part.versions, parameters, are_imports=part.are_imports, months=part.months
             )
-            order_by, limit_rows = first if daily.is_one_list else ("", 0)
-            return daily.sql(order_by=order_by, limit_rows=limit_rows)
+            if not first.limit_rows or not daily.is_one_list:
+                return daily.sql()
+            below = numbers() if first.most and daily.is_of_numbers else 0
+            return daily.sql(order_by=first.order_by, limit_rows=first.limit_rows, most=first.most, numbers_below=below)
         case Source.HOURLY:
             return HourlyFacts(part.request, part.days, part.versions, parameters).sql()
         case Source.SESSIONS:
-            order_by, limit_rows = first
             return SessionFacts(part.request, part.days, part.versions, parameters).sql(
-                order_by=order_by, limit_rows=limit_rows
+                order_by=first.order_by, limit_rows=first.limit_rows
             )
     returned = None if part.begun_of is None else Returned(part.begun_of.cut_ms, is_news=True)
     if not needs_visits(part.request):
@@ -211,16 +243,27 @@ def _cut_sql(part: Part, cut: CutDay, parameters: Parameters) -> str:
     return facts.rest_sql()
 
 
-def _first_rows(
-    query: Query, plan: Plan, keys: Mapping[str, str], kept: Sequence[tuple[str, ...]] | None
-) -> tuple[str, int]:
-    """Order and number of the rows that the one source of an answer may stop at; 0 where all are needed."""
+@dataclass(frozen=True, slots=True)
+class _First:
+    """Order and number of the rows that the one source of an answer may stop at; 0 where all are needed. `most`: the
+    component that they are ordered by, downwards, when it is one alone.
+    """
+
+    order_by: str = ""
+    limit_rows: int = 0
+    most: str = ""
+
+
+def _first_rows(query: Query, plan: Plan, keys: Mapping[str, str], kept: Sequence[tuple[str, ...]] | None) -> _First:
     is_alone = len(plan.parts) == 1 and not keys and kept is None and not query.include.total_rows
     by_metrics = all(order.name in METRICS for order in query.order_by)
     if not is_alone or not by_metrics or len(query.dimensions) != 1:
-        return "", 0
+        return _First()
     orders = _orders(query, ["d1"])[: len(query.order_by)]
-    return ", ".join(orders), query.limit_rows + query.offset_rows
+    most = ""
+    if len(query.order_by) == 1 and query.order_by[0].is_descending:
+        most = _order_sql(next(each for each in query.metrics if each.name == query.order_by[0].name))
+    return _First(", ".join(orders), query.limit_rows + query.offset_rows, most if most in COMPONENTS else "")
 
 
 def _split(query: Query) -> tuple[list[str], dict[str, str]]:

@@ -57,6 +57,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from server.queries.parameters import Parameters
+from server.queries.statements import fill, sql_text
 
 OTHER = "(other)"
 NO_NAME_ID = 0
@@ -69,6 +70,11 @@ MOST_VALUES = 10_000
 VALUES_LEAST_EVENTS = 1_000
 """Days with fewer views and custom events have no breakdowns: a hundred rows of `daily` for a few visits cost more than
 the visits, measured."""
+
+MOST_PLACES = 2**20
+"""Of an array in which a list is summed: as many as the server takes, 8 MiB."""
+MOST_SUMS_BY_PLACE = 3
+"""With more sums to a row, arrays are no faster than a table of groups."""
 
 ATTRIBUTES = (
     "browser",
@@ -177,6 +183,8 @@ def daily_sql(
     limit_rows: int = 0,
     are_imports: bool = False,
     dates: Sequence[date] = (),
+    most: str = "",
+    numbers_below: int = 0,
 ) -> str:
     """`SELECT [bucket,] value, component, …` of one dimension, a row for each value (and bucket).
 
@@ -186,7 +194,8 @@ def daily_sql(
     of them, come back: names are looked up for these alone, which is what makes a short list of many values fast. The
     caller sorts and cuts once more, by name where rows are equal.
     `are_imports`: the versions are numbers of imports, which store names as they are. `dates`: under which the rows
-    stand, where that is not every day from the first to the last.
+    stand, where that is not every day from the first to the last. `most`: the component that `order_by` alone goes
+    by, downwards, for lists of names with `numbers_below`, a bound of their numbers (`name_numbers`).
     """
     where = where_closed(parameters, site_id, first, last, versions, dimension)
     if dates:
@@ -215,10 +224,28 @@ def daily_sql(
         return f"SELECT {first_columns}toString(stored) AS value, {columns} FROM ({text})"  # noqa: S608 - names of ours
     # By number alone: a key of a number and a text takes four times as long. The join keeps the few rows that are shown
     # in memory and lets the many names pass.
-    text = grouped_by("id", "value_id AS id") + cut
+    is_summed_by_place = 0 < numbers_below <= MOST_PLACES and len(components) <= MOST_SUMS_BY_PLACE
+    if cut and is_summed_by_place and most in components and "visitors" in components:
+        text = _first_by_place(where, components, most, limit_rows, numbers_below)
+    else:
+        text = grouped_by("id", "value_id AS id") + cut
     return (
         f"SELECT {first_columns}if(f.id = {NO_NAME_ID}, '{OTHER}', n.name) AS value, {columns} "  # noqa: S608 - ours
         f"FROM {names_sql(parameters, site_id)} AS n ANY RIGHT JOIN ({text}) AS f ON n.name_id = f.id"
+    )
+
+
+def _first_by_place(where: str, components: Sequence[str], most: str, limit_rows: int, numbers_below: int) -> str:
+    """`SELECT id, component, …`: the first rows, summed in arrays."""
+    return fill(
+        sql_text("daily_first"),
+        columns=", ".join(f"toInt64(place_{name}) AS {name}" for name in components),
+        sums=", ".join(f"sumResample(0, {numbers_below}, 1)({name}, value_id) AS sums_{name}" for name in components),
+        places=", ".join(f"sums_{name} AS place_{name}" for name in components),
+        most=most,
+        limit=str(limit_rows),
+        below=str(numbers_below),
+        where=where,
     )
 
 

@@ -5,13 +5,16 @@ Distinct visitors of closed days are whole numbers there, so these sums are exac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from server.closed_months import last_date, month_of
 from server.queries.closed_tables import (
     ATTRIBUTES,
     HOURLY_COMPONENTS,
+    NAMED,
     PAGE_COMPONENTS,
     REVENUE_COMPONENTS,
     ROLLED,
@@ -32,7 +35,19 @@ EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 _PAGES = ("entry_page", "exit_page")
 _SESSION = ("session_visits", "visit_views", "bounces", "engaged_ms")
+LEAST_DATES = 3
+"""Under fewer dates there are hardly more rows than numbers."""
 STORED_AS = {"session_visits": "visits", "group_pageviews": "pageviews"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Which rows are enough, as `daily_sql` takes it."""
+
+    order_by: str = ""
+    limit_rows: int = 0
+    most: str = ""
+    numbers_below: int = 0
 
 
 class DailyFacts:
@@ -85,8 +100,8 @@ class DailyFacts:
             return ""
         return f"{dimension.name} is not closed by day"
 
-    def sql(self, *, order_by: str = "", limit_rows: int = 0) -> str:
-        """`SELECT d1, …, components, present`, not yet summed."""
+    def sql(self, *, order_by: str = "", limit_rows: int = 0, most: str = "", numbers_below: int = 0) -> str:
+        """`SELECT d1, …, components, present`, not yet summed. The arguments are those of `daily_sql`."""
         values = value_dimensions(self._request)
         dimension = values[0] if values else None
         if dimension is None or not dimension.column:
@@ -95,7 +110,8 @@ class DailyFacts:
             return self._selected("total", self._request.components, dimension)
         if dimension.name == PAGE:
             own = [name for name in self._request.components if name not in _SESSION]
-            parts = [self._selected("path", own, dimension, order_by=order_by, limit_rows=limit_rows)]
+            cut = _Cut(order_by, limit_rows, most, numbers_below)
+            parts = [self._selected("path", own, dimension, cut)]
             others = [name for name in self._request.components if name in _SESSION]
             if others:
                 parts = [self._selected("path", own, dimension)] if own else []
@@ -109,9 +125,19 @@ class DailyFacts:
                     self._selected("path", ["group_pageviews"], dimension, is_present=False),
                 )
             )
-        return self._selected(
-            dimension.column, self._request.components, dimension, order_by=order_by, limit_rows=limit_rows
-        )
+        for name, column in STORED_AS.items():
+            order_by = re.sub(rf"\b{name}\b", column, order_by)
+        cut = _Cut(order_by, limit_rows, STORED_AS.get(most, most), numbers_below)
+        return self._selected(dimension.column, self._request.components, dimension, cut)
+
+    @property
+    def is_of_numbers(self) -> bool:
+        """Whether its values are numbers of names, of so many days that to sum them in arrays is worth it."""
+        stored = {"path" if each.name == PAGE else each.column for each in value_dimensions(self._request)}
+        if self._are_imports or not stored <= set(NAMED):
+            return False
+        dates, _ = self._rolled()
+        return len(dates or self._days) >= LEAST_DATES
 
     @property
     def is_one_list(self) -> bool:
@@ -129,10 +155,9 @@ class DailyFacts:
         stored: str,
         components: Sequence[str],
         dimension: Dimension | None,
+        cut: _Cut | None = None,
         *,
         is_present: bool = True,
-        order_by: str = "",
-        limit_rows: int = 0,
     ) -> str:
         """Rows of one stored dimension; components that it does not have are 0."""
         read = _columns_of(stored)
@@ -142,6 +167,7 @@ class DailyFacts:
         counts = ("visitors", "pageviews") if self._are_imports else ("visitors",)
         wanted = list(dict.fromkeys((*columns.values(), *(counts if is_present else ()))))
         dates, versions = self._rolled() if stored in ROLLED else ([], self._versions)
+        cut = cut or _Cut()
         inner = daily_sql(
             self._parameters,
             self._query.site_id,
@@ -151,10 +177,12 @@ class DailyFacts:
             stored,
             wanted,
             bucket=self._bucket() if self._query.interval is not None else "",
-            order_by=order_by,
-            limit_rows=limit_rows,
+            order_by=cut.order_by,
+            limit_rows=cut.limit_rows,
             are_imports=self._are_imports,
             dates=dates,
+            most=cut.most,
+            numbers_below=cut.numbers_below,
         )
         return self._outer(inner, columns, dimension, _present(counts) if is_present else "0")
 

@@ -28,6 +28,7 @@ from server.queries.event_reader import EventReader, Ticket
 from server.queries.filter_values import filter_values
 from server.queries.funnels import funnel
 from server.queries.model import Every, Query
+from server.queries.name_numbers import NameNumbers
 from server.queries.parsing import SiteFacts
 from server.queries.periods import HOUR_MS, SiteCalendar, TimeRange
 from server.queries.realtime import realtime
@@ -41,6 +42,7 @@ class StatsEngine:
     def __init__(self, app_database: Engine, reader: EventReader) -> None:
         self._app_database = app_database
         self._reader = reader
+        self._numbers = NameNumbers(reader)
 
     def site_facts(
         self, site: Site, now_ms: int, *, user_id: int | None = None, document: Mapping[str, Any] | None = None
@@ -134,7 +136,7 @@ class StatsEngine:
         return closed if earlier else replace(closed, begins_on=begins_on)
 
     def _answerer(self, ticket: Ticket | None, closed: ClosedFigures) -> Answerer:
-        return Answerer(self._reader, ticket, closed)
+        return Answerer(self._reader, ticket, closed, self._numbers)
 
 
 def _ranges(query: Query) -> list[TimeRange]:

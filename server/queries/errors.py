@@ -64,5 +64,9 @@ class TooBusy(QueryFailed):
     """As many queries as this process allows were under way for too long."""
 
 
+class NamesAdded(QueryFailed):
+    """A statement met numbers of names beyond the bound that it was made with (`name_numbers`)."""
+
+
 class QueryCancelled(QueryFailed):
     """Whoever asked has gone away, and nobody waits for the answer any more."""

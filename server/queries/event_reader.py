@@ -28,6 +28,7 @@ from server.embedded import EmbeddedUnavailable
 from server.metrics import REGISTRY
 from server.queries.errors import (
     InvalidPattern,
+    NamesAdded,
     QueryCancelled,
     StoreAway,
     TooBusy,
@@ -66,6 +67,7 @@ _MEMORY = 241
 _ROWS = (158, 307, 396)
 _CANCELLED = 394
 _BAD_REGEX = 427
+_THROWN = 395
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,9 @@ def _named(error: BaseException, limits: ReadLimits) -> Exception:
         named = TooManyRows(limit, f"This query goes through too many rows. {_NARROW}")
     elif code == _CANCELLED:
         named = QueryCancelled("the query was ended")
+    elif code == _THROWN:
+        # `daily_first` alone throws.
+        named = NamesAdded("names were added while they were asked for; try again in a moment")
     elif code == _BAD_REGEX:
         found = re.search(r"error: ([^.\n]{1,120})", str(error))
         named = InvalidPattern(

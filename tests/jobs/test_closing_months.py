@@ -30,8 +30,10 @@ from server.closed_months import (
 from server.config import Settings
 from server.models import RetentionMove, Site
 from server.queries.answers import Answerer
-from server.queries.closed_figures import load_closed_figures
-from server.queries.event_reader import EventReader
+from server.queries.closed_figures import ClosedFigures, load_closed_figures
+from server.queries.event_reader import EventReader, Ticket
+from server.queries.model import Query
+from server.queries.name_numbers import NameNumbers
 from server.queries.parsing import SiteFacts, parse_query
 from server.queries.periods import SiteCalendar
 from tests.jobs.closed_site import ClosedSites
@@ -367,3 +369,54 @@ def test_a_claim_waits_for_a_move_that_is_about_to_switch(engine: Engine) -> Non
         assert not switch_month(session, 2, MONTH, MONTH_BIT + 1, {}), "another one claimed it since"
         forget_claims(session, 1)
         assert switch_month(session, 2, MONTH, MONTH_BIT + 2, {}), "moves of other sites do not matter"
+
+
+SHORT_LISTS: tuple[dict[str, Any], ...] = (
+    {"metrics": ["visitors"], "dimensions": ["event:page"]},
+    {"metrics": ["pageviews", "visitors"], "dimensions": ["event:page"]},
+    {"metrics": ["visitors", "percentage"], "dimensions": ["visit:exit_page"]},
+    {"metrics": [*COUNTS, "bounce_rate"], "dimensions": ["visit:entry_page"]},
+    {"metrics": ["bounce_rate"], "dimensions": ["visit:entry_page"], "order_by": [["bounce_rate", "desc"]]},
+    {"metrics": ["visit_duration"], "dimensions": ["visit:country"], "order_by": [["visit_duration", "asc"]]},
+    {"metrics": ["time_on_page"], "dimensions": ["event:page"], "order_by": [["time_on_page", "desc"]]},
+)
+
+
+def short_list(sites: ClosedSites, limit_rows: int, **asked: Any) -> tuple[Query, ClosedFigures]:
+    page = {"limit": limit_rows, "offset": limit_rows % 2}
+    document = {"site_id": "x", "date_range": [sites.first.isoformat(), sites.last.isoformat()], "pagination": page}
+    now_ms = sites.calendar.start_ms(sites.last + DAY)
+    query = parse_query({**document, **asked}, SiteFacts(sites.site_id, sites.calendar, now_ms))
+    return query, load_closed_figures(sites.world.engine, sites.site_id, [query.range])
+
+
+def test_the_first_of_a_list_are_those_of_all_its_events(make_sites: Any, reader: EventReader) -> None:
+    """Lists of one closed table, of which the store keeps the first rows: with ties, empty pages, and in any order."""
+    sites: ClosedSites = make_sites(MONTH, MONTH + 3 * DAY, limits=ClosingLimits(least_events=1))
+    paths = ("/a", "/b", "/a", "/c", "/d", "/b", "/e")
+    sites.store([view(sites, MONTH + n % 4 * DAY, visitor_id=n, path=path) for n, path in enumerate(paths * 3)])
+    sites.complete_until(sites.last + DAY)
+    sites.close()
+    for asked in SHORT_LISTS:
+        for limit_rows in range(1, 7):
+            query, closed = short_list(sites, limit_rows, **asked)
+            assert Answerer(reader, closed=closed).answer(query).rows == Answerer(reader).answer(query).rows, asked
+
+
+def test_names_that_are_added_meanwhile_are_not_left_out(make_sites: Any, reader: EventReader) -> None:
+    class Outdated(NameNumbers):
+        def below(self, site_id: int, ticket: Ticket | None = None) -> int:
+            asked.append(site_id)
+            return 3
+
+    asked: list[int] = []
+    sites: ClosedSites = make_sites(MONTH, MONTH + 2 * DAY, limits=ClosingLimits(least_events=1))
+    sites.store([view(sites, MONTH + n % 3 * DAY, visitor_id=n, path=f"/{n % 4}") for n in range(12)])
+    sites.complete_until(sites.last + DAY)
+    sites.close()
+    query, closed = short_list(sites, 3, metrics=["visitors"], dimensions=["event:page"])
+    rows = Answerer(reader, closed=closed, numbers=Outdated(reader)).answer(query).rows
+    assert [row.metrics for row in rows] == [(3,), (3,), (3,)]
+    assert rows == Answerer(reader).answer(query).rows
+    assert asked == [sites.site_id]
+    assert NameNumbers(reader).below(sites.site_id) > 5
