@@ -33,10 +33,11 @@ CLAIMED = ""
 """In place of the digest while a month is being summed: no days have this one, so nobody reads such rows."""
 
 # Made once, see `server.queries.closed_figures`.
-_MONTHS = select(ClosedMonth.month, ClosedMonth.version, ClosedMonth.days_digest).where(
-    ClosedMonth.site_id == bindparam("site_id"),
-    ClosedMonth.month >= bindparam("first"),
-    ClosedMonth.month <= bindparam("last"),
+_SUMMED = ClosedMonth.__table__.c
+_MONTHS = select(_SUMMED.month, _SUMMED.version, _SUMMED.days_digest).where(
+    _SUMMED.site_id == bindparam("site_id"),
+    _SUMMED.month >= bindparam("first"),
+    _SUMMED.month <= bindparam("last"),
 )
 
 

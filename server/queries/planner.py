@@ -140,9 +140,15 @@ def _for_goals(request: FactsRequest, goals: Sequence[Any]) -> FactsRequest:
 
 def _sorted_days(range_: TimeRange, closed: ClosedFigures) -> _Days:
     days = _Days()
-    end_ms = range_.calendar.start_ms(range_.first_day)
+    ends = (range_.first_day, range_.last_day)
     for day in range_.days:
-        start_ms, end_ms = end_ms, range_.calendar.start_ms(day + timedelta(days=1))
+        known = None if day in ends else closed.versions.get(day)
+        if known is not None:
+            # A date that was closed has a length, and inside of the range is whole.
+            days.whole.append(day)
+            (days.large if has_values(known) else days.small).append(day)
+            continue
+        start_ms, end_ms = range_.calendar.start_ms(day), range_.calendar.start_ms(day + timedelta(days=1))
         if start_ms == end_ms:  # a date that the zone skipped
             continue
         is_whole = range_.from_ms <= start_ms and end_ms <= range_.until_ms
