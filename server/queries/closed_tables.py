@@ -220,8 +220,7 @@ def daily_sql(
         return f"SELECT {selected} FROM daily WHERE {where} GROUP BY {groups}"  # noqa: S608 - names of ours
 
     if dimension not in NAMED or are_imports:
-        text = grouped_by("stored", "value AS stored") + cut
-        return f"SELECT {first_columns}toString(stored) AS value, {columns} FROM ({text})"  # noqa: S608 - names of ours
+        return grouped_by("value", "value") + cut
     # By number alone: a key of a number and a text takes four times as long. The join keeps the few rows that are shown
     # in memory and lets the many names pass.
     is_summed_by_place = 0 < numbers_below <= MOST_PLACES and len(components) <= MOST_SUMS_BY_PLACE

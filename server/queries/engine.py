@@ -22,10 +22,12 @@ from server.queries.closed_figures import (
     first_imported_day,
     load_closed_figures,
 )
+from server.queries.day_totals import DayTotals
 from server.queries.documents import Document, answer_document
 from server.queries.drops import drops
 from server.queries.event_reader import EventReader, Ticket
 from server.queries.filter_values import filter_values
+from server.queries.first_lists import FirstLists
 from server.queries.funnels import funnel
 from server.queries.model import Every, Query
 from server.queries.name_numbers import NameNumbers
@@ -43,6 +45,8 @@ class StatsEngine:
         self._app_database = app_database
         self._reader = reader
         self._numbers = NameNumbers(reader)
+        self._day_totals = DayTotals(reader)
+        self._first_lists = FirstLists(reader)
 
     def site_facts(
         self, site: Site, now_ms: int, *, user_id: int | None = None, document: Mapping[str, Any] | None = None
@@ -136,7 +140,7 @@ class StatsEngine:
         return closed if earlier else replace(closed, begins_on=begins_on)
 
     def _answerer(self, ticket: Ticket | None, closed: ClosedFigures) -> Answerer:
-        return Answerer(self._reader, ticket, closed, self._numbers)
+        return Answerer(self._reader, ticket, closed, self._numbers, self._day_totals, self._first_lists)
 
 
 def _ranges(query: Query) -> list[TimeRange]:

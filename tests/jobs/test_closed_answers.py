@@ -58,6 +58,8 @@ QUESTIONS: tuple[dict[str, Any], ...] = (
     {"metrics": VISIT_FIGURES, "dimensions": ["visit:source"]},
     {"metrics": ["visitors", "bounce_rate"], "dimensions": ["visit:screen", "visit:country"]},
     {"metrics": ["visitors", "pageviews", "visit_duration"], "dimensions": ["visit:country"]},
+    {"metrics": ["visitors"], "dimensions": ["visit:channel"], "pagination": {"limit": 2}},
+    {"metrics": ["visitors", "percentage"], "dimensions": ["visit:device"], "order_by": [["visitors", "desc"]]},
     {"metrics": EVENT_FIGURES, "dimensions": ["event:page"]},
     {"metrics": ["visitors", "visits"], "dimensions": ["event:page"]},
     {"metrics": ["pageviews", "bounce_rate"], "dimensions": ["event:page"]},
