@@ -124,7 +124,8 @@ class Sockets:
 
     def turn(self) -> bool:
         """Read each socket that is ready, handle its hits, write settled answers, commit. True: out of descriptors,
-        call `resume_listening` later. What a callback raises goes to `sys.unraisablehook` and costs the others nothing."""
+        call `resume_listening` later. What a callback raises goes to `sys.unraisablehook` and costs nobody else
+        anything."""
 
 @final
 class Connection:
