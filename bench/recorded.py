@@ -115,8 +115,14 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit that is measured, in short; "-dirty" with changes; "" outside of a checkout."""
-    return printed(["git", "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=12"], r"^(\S+)")
+    """The commit that is measured, in short; "-dirty" with changes, but for records of other suites; "" outside of a
+    checkout.
+    """
+    head = printed(["git", "rev-parse", "--short=12", "HEAD"], r"^([0-9a-f]+)$")
+    changed = printed(
+        ["git", "status", "--porcelain", "--untracked-files=no", "--", ":(exclude)bench/record"], r"(\S+)"
+    )
+    return f"{head}-dirty" if head and changed else head
 
 
 def machine_words(described: dict[str, Any]) -> str:

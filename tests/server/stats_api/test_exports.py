@@ -195,7 +195,7 @@ def test_a_large_export_is_sent_in_pieces_and_a_reader_who_left_keeps_no_place(
         f"concat('/', toString(cityHash64(number))) FROM numbers({ROWS})"
     )
     assert host.stats is not None
-    one_at_a_time = EventReader(lambda: event_store, replace(EXPORT_LIMITS, queries=1, queue_wait_s=5.0))
+    one_at_a_time = EventReader(lambda: event_store, replace(EXPORT_LIMITS, queries=1, queue_wait_s=20.0))
     monkeypatch.setattr(host.stats, "export_reader", one_at_a_time)
     path = "/api/stats/export?site_id=large.example&format=parquet&date_range=7d"
     for _ in range(2):
