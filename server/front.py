@@ -263,6 +263,10 @@ class FrontConnection:
         if not self.is_closed:
             self._lose()
 
+    def _stop_if_over(self, mask: int) -> None:
+        if mask & OVER and not self.is_closed:
+            self._lose()
+
     def _lose(self) -> None:
         """The socket is gone, or goes now; what is under way hears of it in the loop's next turn."""
         self.is_closed = True
@@ -307,12 +311,12 @@ class FrontConnection:
     def _pause_reading(self) -> None:
         if not self._is_read_paused and not self._is_closing:
             self._is_read_paused = True
-            self._connection.read(False)
+            self._stop_if_over(self._connection.read(False))
 
     def _resume_reading(self) -> None:
         if self._is_read_paused:
             self._is_read_paused = False
-            self._connection.read(True)
+            self._stop_if_over(self._connection.read(True))
 
     def _begin_close(self) -> None:
         if self._is_closing:
@@ -321,7 +325,7 @@ class FrontConnection:
         if self._input_ended:
             self._end()
             return
-        self._connection.end_output()
+        self._stop_if_over(self._connection.end_output())
         # Read on, so that unread input does not turn our last answer into a reset.
         self._resume_reading()
         self._front.wheel.place(self, _seconds_until(self._connection.deadline_ms()))
@@ -330,8 +334,7 @@ class FrontConnection:
         """Close once all is written."""
         if not self.is_closed and not self._is_ending:
             self._is_ending = True
-            if self._connection.end() & OVER:
-                self._lose()
+            self._stop_if_over(self._connection.end())
 
     def _start_exchange(self, request: DelegatedRequest) -> None:
         head = RequestHead(

@@ -35,6 +35,9 @@ const DRAINED: u32 = 256;
 /// The socket is gone, or all is written of one that was to be closed.
 const OVER: u32 = 512;
 
+/// Room for answers that a connection keeps: those of a few dozen hits. A burst must not be remembered for ever.
+const KEPT_OUT_BYTES: usize = 8 * 1024;
+
 /// The mask's bits by name, for the stub's test.
 pub const MASK: [(&str, u32); 10] = [
     ("COMMIT", COMMIT),
@@ -226,7 +229,7 @@ impl Connection {
         let mut out = std::mem::take(&mut guard.out);
         guard.http.take_ready(now_ms, &mut out);
         let left = mask(guard.http.progress());
-        Ok(left | Connection::send(slf, guard, out)?)
+        Ok(left | Connection::send_out(slf, guard, out)?)
     }
 
     /// A group was settled.
@@ -237,27 +240,30 @@ impl Connection {
         }
         let mut out = std::mem::take(&mut guard.out);
         let left = mask(guard.http.release(group, is_written, now_ms, &mut out));
-        let left = left | Connection::send(slf, guard, out)?;
+        let left = left | Connection::send_out(slf, guard, out)?;
         Connection::wake(slf, left)
     }
 
-    /// Writes `out`, whose space is kept: to the socket, or by its callable with nothing borrowed.
-    fn send(slf: &Bound<'_, Self>, mut guard: PyRefMut<'_, Self>, mut out: Vec<u8>) -> PyResult<u32> {
-        let mut written = 0;
-        let mut call = None;
-        match &mut guard.outlet {
-            _ if out.is_empty() => {}
-            Outlet::Socket { socket, .. } => written = mask_of(socket.write(&out)),
-            Outlet::Call(write) => call = Some((write.clone_ref(slf.py()), PyBytes::new(slf.py(), &out))),
-            Outlet::Closed => {}
-        }
+    /// Writes answers and keeps their space.
+    fn send_out(slf: &Bound<'_, Self>, guard: PyRefMut<'_, Self>, mut out: Vec<u8>) -> PyResult<u32> {
+        let written = Connection::send(slf, guard, &out)?;
         out.clear();
-        guard.out = out;
-        drop(guard);
-        if let Some((write, answers)) = call {
-            write.call1(slf.py(), (answers,))?;
-        }
+        out.shrink_to(KEPT_OUT_BYTES);
+        slf.borrow_mut().out = out;
         Ok(written)
+    }
+
+    /// Writes to the socket, or by the callable with nothing borrowed.
+    fn send(slf: &Bound<'_, Self>, mut guard: PyRefMut<'_, Self>, bytes: &[u8]) -> PyResult<u32> {
+        let write = match &mut guard.outlet {
+            _ if bytes.is_empty() => return Ok(0),
+            Outlet::Socket { socket, .. } => return Ok(mask_of(socket.write(bytes))),
+            Outlet::Call(write) => write.clone_ref(slf.py()),
+            Outlet::Closed => return Ok(0),
+        };
+        drop(guard);
+        write.call1(slf.py(), (PyBytes::new(slf.py(), bytes),))?;
+        Ok(0)
     }
 
     /// Runs one call of the connection that returns a `Progress`, then settles it.
@@ -289,10 +295,7 @@ impl Connection {
 
     /// Writes a part of the application's answer.
     fn write(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<u32> {
-        let mut guard = slf.borrow_mut();
-        let mut out = std::mem::take(&mut guard.out);
-        out.extend_from_slice(data);
-        Connection::send(slf, guard, out)
+        Connection::send(slf, slf.borrow_mut(), data)
     }
 
     /// Bytes that wait until the peer has read others.
