@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.footfall import FootfallServer
+from tests.services.waiting import wait_until
 
 WEDGES = Path(__file__).with_name("wedges")
 
@@ -19,11 +20,11 @@ WEDGES = Path(__file__).with_name("wedges")
 SEEN_WITHIN_S = 30.0
 
 
-def healthz(port: int, timeout_s: float = 20.0) -> tuple[int, list[str]]:
+def healthz(port: int, timeout_s: float = 20.0, path: str = "/healthz") -> tuple[int, list[str]]:
     """Status and problems; raises TimeoutError when nobody answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
-        connection.request("GET", "/healthz")
+        connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read()).get("problems", [])
     finally:
@@ -46,10 +47,9 @@ def test_a_wedged_loop_and_a_wedged_flusher_fail_health(tmp_path: Path, monkeypa
     server = FootfallServer(tmp_path / "data", processes="2")
     try:
         server.start()
-        deadline_s = time.monotonic() + 60
-        while "ClickHouse is ready" not in server.log_path.read_text():
-            assert time.monotonic() < deadline_s, "ClickHouse did not start"
-            time.sleep(0.05)
+        wait_until(lambda: "ClickHouse is ready" in server.log_path.read_text())
+        # Hits are taken as soon as one of the two has started.
+        wait_until(lambda: healthz(server.internal_port, path="/readyz") == (200, []))
         assert healthz(server.internal_port) == (200, [])
         began_s = time.monotonic()
         for process in server.collect_processes():
