@@ -125,7 +125,7 @@ def measure(run: Run) -> Iterator[Result]:
             ours.round,
             lambda: load.hits_per_cpu_s(nginx.port, process_tree(nginx.pid))[0],
             unit="hits/CPU s",
-            at_least=0.70,
+            at_least=0.80,
         )
         yield run.compare(
             "front_vs_tornado",

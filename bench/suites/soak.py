@@ -178,7 +178,7 @@ def _soak(
     introduction = ", ".join(f"{name}: {value}" for name, value in results[0].notes.items()) + ". Shaded: faults."
     target.write_text(soak_page("Soak", introduction, sampler.samples, soak.latencies, soak.happened, verdicts))
     for line in results:
-        line.notes["report"] = str(target)
+        line.notes["report"] = os.path.relpath(target)
         yield line
 
 

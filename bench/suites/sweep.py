@@ -113,7 +113,7 @@ def measure(run: Run) -> Iterator[Result]:
                 "fresh_p99_ms": {side: _median(each, "fresh_p99_ms") for side, each in sides.items()},
                 "p99_ms": {side: _median(each, "p99_ms") for side, each in sides.items()},
                 "parts": {side: _median(each, "parts") for side, each in sides.items()},
-                "report": str(target / "sweep.html"),
+                "report": os.path.relpath(target / "sweep.html"),
                 **_load(),
             },
         )
