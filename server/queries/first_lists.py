@@ -112,13 +112,7 @@ def can_tell(request: FactsRequest, parts: Sequence[Part]) -> bool:
         return False
     if query.include.total_rows or query.offset_rows + query.limit_rows > MOST_ROWS:
         return False
-    return all(
-        part.source in (Source.DAILY, Source.SESSIONS)
-        and not part.are_imports
-        and part.begun_of is None
-        and part.cut is None
-        for part in parts
-    )
+    return all(part.source in (Source.DAILY, Source.SESSIONS) and part.is_plain for part in parts)
 
 
 def _source_sql(site_id: int, part: Part, parameters: Parameters) -> str:

@@ -67,6 +67,11 @@ class Part:
     months: Mapping[date, int] = field(default_factory=dict)
     """Versions of the sums of whole months, by their first dates; `days` and `versions` have their days too."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is of whole days of the site itself: nothing imported, condensed or cut."""
+        return not self.are_imports and self.begun_of is None and self.cut is None
+
     def explanation(self) -> dict[str, Any]:
         """For a reader who wants to know."""
         return {

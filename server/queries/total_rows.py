@@ -35,8 +35,7 @@ def part_of_totals(parts: Iterable[Part], request: FactsRequest) -> Part | None:
     if any(STORED_AS.get(name, name) not in _PLACES for name in request.components):
         return None
     for part in parts:
-        is_plain = not part.are_imports and part.begun_of is None and part.cut is None
-        if part.source is Source.DAILY and is_plain:
+        if part.source is Source.DAILY and part.is_plain:
             return part
     return None
 
