@@ -91,8 +91,11 @@ pub struct DelegatedRequest {
     has_body: bool,
 }
 
+fn bit(is_set: bool, bit: u32) -> u32 {
+    if is_set { bit } else { 0 }
+}
+
 fn mask(progress: Progress) -> u32 {
-    let bit = |is_set: bool, bit: u32| if is_set { bit } else { 0 };
     bit(progress.has_request, REQUEST)
         | bit(progress.has_body, BODY)
         | bit(progress.wants_resume, RESUME)
@@ -101,7 +104,6 @@ fn mask(progress: Progress) -> u32 {
 }
 
 fn mask_of(written: Written) -> u32 {
-    let bit = |is_set: bool, bit: u32| if is_set { bit } else { 0 };
     bit(written.is_full, FULL) | bit(written.is_drained, DRAINED) | bit(written.is_over, OVER)
 }
 
@@ -114,15 +116,7 @@ impl Connection {
         write: Py<PyAny>,
         wake: Py<PyAny>,
     ) -> Connection {
-        Connection {
-            http: http::Connection::new(settings, peer, now_ms()),
-            collector,
-            outlet: Outlet::Call(write),
-            wake: Some(wake),
-            waits_for: 0,
-            out: Vec::new(),
-            rejection: None,
-        }
+        Connection::with(collector, settings, peer, Outlet::Call(write), Some(wake))
     }
 
     /// One that was accepted; its `wake` comes with `set_wake`.
@@ -134,11 +128,21 @@ impl Connection {
         token: Token,
         sockets: Py<Sockets>,
     ) -> Connection {
+        Connection::with(collector, settings, peer, Outlet::Socket { socket, token, sockets }, None)
+    }
+
+    fn with(
+        collector: Py<Collector>,
+        settings: Arc<HttpSettings>,
+        peer: PeerAddress,
+        outlet: Outlet,
+        wake: Option<Py<PyAny>>,
+    ) -> Connection {
         Connection {
             http: http::Connection::new(settings, peer, now_ms()),
             collector,
-            outlet: Outlet::Socket { socket, token, sockets },
-            wake: None,
+            outlet,
+            wake,
             waits_for: 0,
             out: Vec::new(),
             rejection: None,

@@ -24,7 +24,8 @@ use std::net::IpAddr;
 
 use super::json::{Cursor, JsonError, Value};
 use super::scalar::{
-    engaged_ms_of, flag, load_id_of, number, number_of_text, revenue, scroll_depth_of, text, text_or_number, u16_of,
+    any_number, engaged_ms_of, flag, load_id_of, number, number_of_text, revenue, scroll_depth_of, text,
+    text_or_number, u16_of,
 };
 use super::{EventName, FirstReject, HitFields, Page, PayloadLimits, Reject, SiteKey, timestamp};
 use crate::scratch::{Scratch, cut, trim};
@@ -301,7 +302,7 @@ fn any_small<'a>(
     rejects: &mut FirstReject,
     held: u16,
 ) -> Result<u16, JsonError> {
-    Ok(match number(cursor, scratch, field, rejects)? {
+    Ok(match any_number(cursor, scratch, field, rejects)? {
         Some(value) => rejects.take(u16_of(value, field)),
         None => held,
     })

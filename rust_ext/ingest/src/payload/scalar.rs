@@ -113,7 +113,7 @@ pub(crate) fn number<'a>(
 }
 
 #[inline(never)]
-fn any_number<'a>(
+pub(super) fn any_number<'a>(
     cursor: &mut Cursor<'a>,
     scratch: &mut Scratch<'a>,
     field: &'static str,
