@@ -146,7 +146,7 @@ class Answerer:
         if kept is None and not keys and can_tell(request, plan.parts):
             rows = self._first_lists.rows(request, plan.parts, self._ticket)
             if rows is not None:
-                return [(value, visitors, visitors) for value, visitors in rows]
+                return rows
 
         def ask(numbers: Callable[[], int]) -> list[Row]:
             parameters = Parameters()

@@ -168,6 +168,18 @@ def where_closed(
     return " AND ".join(parts)
 
 
+def visitors_sql(hit: str = "") -> str:
+    """Distinct visitors of some visits, by their weight; `hit`: of those visits that count.
+
+    Most came once a day and have no number; each of the others counts once a day. All visits of a day weigh the same,
+    so day, number and weight are one number, of which the set is summed: a map for each visit took a tenth longer.
+    """
+    also = f" AND {hit}" if hit else ""
+    key = "bitShiftLeft(toUInt64(toUInt16(day)), 48) + bitShiftLeft(toUInt64(visitor_number), 16) + weight"
+    several = f"arraySum(k -> bitAnd(k, 65535), groupUniqArrayIf({key}, visitor_number > 0{also}))"
+    return f"toInt64(sumIf(weight, visitor_number = 0{also}) + {several})"
+
+
 def daily_sql(
     parameters: Parameters,
     site_id: int,

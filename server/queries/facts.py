@@ -155,14 +155,27 @@ class StitchedFacts:
             and not any(tells_events_apart(each) for each in self._query.filters.filters)
         )
 
+    def lists_sql(self, columns: Sequence[str]) -> str:
+        """`SELECT dimension, value, visitors`, one row for each value of each of several attributes of visits; they are
+        stitched once. Only for whole days, and filters that hold for visits.
+        """
+        assert self._is_of_whole_visits
+        pairs = ", ".join(f"('{column}', toString({self._visit.visit(column)}))" for column in columns)
+        values = [("pair.1", "dimension"), ("pair.2", "value")]
+        return self._visit_sums_sql([(f"arrayJoin([{pairs}])", "pair"), *values], ("dimension", "value"), ("visitors",))
+
     def _whole_visits_sql(self) -> str:
-        about_visit = all_of([condition(each, self._visit, self._parameters) for each in self._query.filters.filters])
         texts = [
             f"toInt64({value})" if each.level is Level.TIME else f"toString({value})"
             for each, value in zip(self._query.dimensions, self._visit_values(), strict=True)
         ]
+        return self._visit_sums_sql(list(zip(texts, self._names, strict=True)), self._names, self._measures)
+
+    def _visit_sums_sql(self, values: Sequence[tuple[str, str]], keys: Sequence[str], components: Sequence[str]) -> str:
+        """Visits, grouped by keys; `values`: SQL and names of what keys are made of."""
+        about_visit = all_of([condition(each, self._visit, self._parameters) for each in self._query.filters.filters])
         measures, sums = [], []
-        for name in self._measures:
+        for name in components:
             measure, is_weighed = _SUMS_OF_VISITS[name]
             value = f"visits.{self._stitching.measure(measure)}" if measure else "toInt64(1)"
             measures.append(f"{value if is_weighed else f'{value} * visits.visit_weight'} AS m_{name}")
@@ -172,12 +185,12 @@ class StitchedFacts:
         return fill(
             sql_text("visit_sums"),
             visits=self._stitching.sql(),
-            columns=", ".join((*self._names, *sums)),
-            values="".join(f"{text} AS {name}, " for text, name in zip(texts, self._names, strict=True)),
+            columns=", ".join((*keys, *sums)),
+            values="".join(f"{text} AS {name}, " for text, name in values),
             measures=", ".join(measures),
             keys=", ".join(self._stitching.keys),
             about_visit=about_visit,
-            grouped=f"GROUP BY {', '.join(self._names)}" if self._names else "",
+            grouped=f"GROUP BY {', '.join(keys)}" if keys else "",
         )
 
     def _signed_sum(self, value: str) -> str:

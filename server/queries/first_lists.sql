@@ -1,7 +1,8 @@
 -- The first $most values of each of several dimensions, by visitors: what is stored of them, by the names that are shown.
+-- Of days there are as many as there are.
 SELECT dimension, $shown AS d1, toInt64(sum(visitors)) AS visitors
 FROM ($sources)
 GROUP BY dimension, d1
 HAVING visitors > 0
 ORDER BY dimension, visitors DESC, d1
-LIMIT $most BY dimension
+LIMIT $most BY dimension, if(dimension = 'day', d1, '')

@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from server.closed_days import has_values
-from server.queries.closed_tables import EMPTY_NAME_ID, SESSION_COLUMNS, name_ids_sql, names_sql, where_closed
+from server.queries.closed_tables import (
+    EMPTY_NAME_ID,
+    SESSION_COLUMNS,
+    name_ids_sql,
+    names_sql,
+    visitors_sql,
+    where_closed,
+)
 from server.queries.conditions import Scope, condition, shown
 from server.queries.daily_facts import counted_goals, day_bucket_sql
 from server.queries.dimensions import GOAL, PAGE, Dimension, Level
@@ -111,8 +118,28 @@ class SessionFacts:
             parts.append(self._pages())
         return " UNION ALL ".join(parts)
 
-    def _by_visit(self) -> str:
+    def lists_sql(self, columns: Sequence[str]) -> str:
+        """`SELECT dimension, value, visitors`, one row for each value of each of several columns; their visits are
+        picked once. A value may have several rows.
+        """
+        pairs = ", ".join(f"grouping({column}) = 0, ('{column}', toString({column}))" for column in columns)
+        sums = f"multiIf({pairs}, ('', '')) AS pair, {visitors_sql()} AS visitors"
+        grouped = f"GROUP BY GROUPING SETS ({', '.join(f'({column})' for column in columns)})"
+        texts = self._of_bodies(self._visits(), sums, grouped)
+        source = " UNION ALL ".join(texts)
+        return f"SELECT pair.1 AS dimension, pair.2 AS value, visitors FROM ({source})"  # noqa: S608 - names of ours
+
+    def _visits(self) -> list[_Body]:
+        """Visits, by what of them matches."""
         views, events = self._matching()
+        is_group = "group_visitors" in self._wants
+        where = [] if is_group or not self._of_events else ["me > 0"]
+        body = _Body(f"{views} AS mv, {events} AS me", where)
+        if self._is_of_pages and not is_group and "events" not in self._wants:
+            return self._either(_Body(f"{views} AS mv, {self._heard()} AS me", where), body)
+        return [body]
+
+    def _by_visit(self) -> str:
         is_group = "group_visitors" in self._wants
         hit = "(me > 0)" if is_group else "1"
         measures = {
@@ -129,11 +156,7 @@ class SessionFacts:
             "revenue_events": f"sum(toInt64(weight) * {self._revenue('events.count')})",
             "present": f"sum(weight * {hit})",
         }
-        where = [] if is_group or not self._of_events else ["me > 0"]
-        bodies = [_Body(f"{views} AS mv, {events} AS me", where)]
-        if self._is_of_pages and not is_group and "events" not in self._wants:
-            bodies = self._either(_Body(f"{views} AS mv, {self._heard()} AS me", where), bodies[0])
-        return self._grouped(bodies, measures)
+        return self._grouped(self._visits(), measures)
 
     def _by_page(self) -> str:
         """One row for each page of a visit on which something happened that matches."""
@@ -231,7 +254,15 @@ class SessionFacts:
         sums = [f"toInt64({measures.get(name, '0')}) AS {name}_sum" for name in components]
         grouped = f"GROUP BY {', '.join(names)}" if names else ""
         columns = ", ".join((*values, *sums))
-        texts = [
+        texts = self._of_bodies(bodies, columns, grouped, strays=strays)
+        text = texts[0]
+        if len(texts) > 1:
+            columns = ", ".join((*names, *(f"sum({name}_sum) AS {name}_sum" for name in components)))
+            text = f"SELECT {columns} FROM ({' UNION ALL '.join(texts)}) {grouped}"  # noqa: S608 - names of ours
+        return self._named(text, names, named)
+
+    def _of_bodies(self, bodies: Sequence[_Body], columns: str, grouped: str, *, strays: bool = False) -> list[str]:
+        return [
             fill(
                 sql_text("session_facts"),
                 columns=columns,
@@ -245,11 +276,6 @@ class SessionFacts:
             )
             for body in bodies
         ]
-        text = texts[0]
-        if len(texts) > 1:
-            columns = ", ".join((*names, *(f"sum({name}_sum) AS {name}_sum" for name in components)))
-            text = f"SELECT {columns} FROM ({' UNION ALL '.join(texts)}) {grouped}"  # noqa: S608 - names of ours
-        return self._named(text, names, named)
 
     def _either(self, few_columns: _Body, all_columns: _Body) -> list[_Body]:
         """Visits that tell on which pages something happened, by the first; those closed before they did, by the other.
@@ -452,18 +478,6 @@ class SessionFacts:
         if not items:
             return "CAST([], 'Array(Tuple(String, Int64, Int64, Int64, Int64))')"
         return f"[{', '.join(items)}]"
-
-
-def visitors_sql(hit: str = "") -> str:
-    """Distinct visitors of some visits, by their weight; `hit`: of those visits that count.
-
-    Most came once a day and have no number; each of the others counts once a day. All visits of a day weigh the same,
-    so day, number and weight are one number, of which the set is summed: a map for each visit took a tenth longer.
-    """
-    also = f" AND {hit}" if hit else ""
-    key = "bitShiftLeft(toUInt64(toUInt16(day)), 48) + bitShiftLeft(toUInt64(visitor_number), 16) + weight"
-    several = f"arraySum(k -> bitAnd(k, 65535), groupUniqArrayIf({key}, visitor_number > 0{also}))"
-    return f"toInt64(sumIf(weight, visitor_number = 0{also}) + {several})"
 
 
 def _name_of(index: int) -> str:

@@ -16,14 +16,13 @@ from typing import Any
 from server.closed_days import EPOCH, OPEN, has_values
 from server.models import Site
 from server.queries.answers import change
-from server.queries.closed_tables import EMPTY_NAME_ID, NO_NAME_ID, OTHER
+from server.queries.closed_tables import EMPTY_NAME_ID, NO_NAME_ID, OTHER, visitors_sql
 from server.queries.dimensions import NO_SOURCE
 from server.queries.engine import StatsEngine
 from server.queries.event_reader import EventReader
 from server.queries.metrics import METRICS, VITALS, Metric
 from server.queries.parameters import Value
 from server.queries.parsing import SiteFacts, parse_query
-from server.queries.session_facts import visitors_sql
 from server.queries.statements import fill, sql_text
 from server.queries.vital_buckets import GROWTH, LEAST, bucket_of, upper_end
 

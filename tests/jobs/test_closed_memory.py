@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -24,12 +25,13 @@ from server.queries.closed_figures import load_closed_figures
 from server.queries.day_totals import ABSENT_S, KEPT_S, DayTotals
 from server.queries.errors import TooManyRows
 from server.queries.event_reader import EventReader, Ticket
-from server.queries.first_lists import SHARED, FirstLists
+from server.queries.first_lists import FIRST as FIRST_DIMENSIONS
+from server.queries.first_lists import OPEN_KEPT_S, SHARED, FirstLists
 from server.queries.parameters import Value
 from server.queries.parsing import SiteFacts, parse_query
 from tests.jobs.closed_site import ClosedSites
 from tests.jobs.one_job import World
-from tests.server.queries.traffic import event
+from tests.server.queries.traffic import PATHS, event
 
 DAY = timedelta(days=1)
 FIRST = date(2026, 3, 10)
@@ -193,13 +195,22 @@ def mixed(sqlite_settings: Settings, app: Engine, address: ClickHouseAddress, cl
 
 
 def first_of(
-    sites: ClosedSites, reader: EventReader, lists: FirstLists, dimension: str, limit_rows: int, offset_rows: int = 0
+    sites: ClosedSites,
+    reader: EventReader,
+    lists: FirstLists,
+    dimension: str,
+    limit_rows: int,
+    offset_rows: int = 0,
+    filters: Sequence[Any] = (),
+    last: date = LAST,
 ) -> list[Any]:
+    """The rows; those of an answer of events alone, of which all are asked for."""
     document = {
+        "filters": list(filters),
         "site_id": "x",
         "metrics": ["visitors"],
         "dimensions": [dimension],
-        "date_range": [FIRST.isoformat(), LAST.isoformat()],
+        "date_range": [FIRST.isoformat(), last.isoformat()],
         "pagination": {"limit": limit_rows, "offset": offset_rows},
     }
     query = parse_query(document, SiteFacts(sites.site_id, sites.calendar, sites.calendar.start_ms(LAST + DAY)))
@@ -207,7 +218,8 @@ def first_of(
     assert len({has_values(version) for version in closed.versions.values()}) == 2
     rows = Answerer(reader, closed=closed, first_lists=lists).answer(query).rows
     with closing(EventReader(lambda: sites.address)) as other:
-        assert rows == Answerer(other).answer(query).rows, (dimension, limit_rows, offset_rows)
+        everything = Answerer(other).answer(replace(query, limit_rows=10_000, offset_rows=0)).rows
+    assert rows == everything[offset_rows : offset_rows + limit_rows], (dimension, limit_rows, offset_rows)
     return rows
 
 
@@ -221,6 +233,38 @@ def test_the_lists_of_a_look_are_read_together(mixed: ClosedSites, reader: Count
     mixed.note_hits(view(mixed, FIRST, 9)["time_ms"])
     mixed.close()
     first_of(mixed, reader, lists, "visit:os", 8)
+    assert reader.asked == 2
+
+
+def test_the_lists_and_the_chart_of_a_filtered_look_are_read_together(mixed: ClosedSites, reader: Counting) -> None:
+    lists = FirstLists(reader, Seconds())
+    by_device = [["is", "visit:device", ["Mobile"]]]
+    by_page = [["is", "event:page", [PATHS[0]]], *by_device]
+    for filters, dimensions in ((by_device, ("time:day",)), (by_page, ("time:week", "event:page"))):
+        reader.asked = 0
+        for dimension in (*(each.name for each in FIRST_DIMENSIONS), *dimensions):
+            for limit_rows, offset_rows in ((100, 0), (1, 1)):
+                first_of(mixed, reader, lists, dimension, limit_rows, offset_rows, filters)
+        assert reader.asked == 1
+    assert first_of(mixed, reader, lists, "event:page", 8, filters=by_page)[0].dimensions == (PATHS[0],)
+    reader.asked = 0
+    assert first_of(mixed, reader, lists, "visit:os", 8, filters=by_page), "behind a tab"
+    several = [["is", "event:page", [PATHS[0], PATHS[1]]]]
+    assert first_of(mixed, reader, lists, "event:page", 8, filters=several), "may have several rows"
+    assert reader.asked == 2
+
+
+def test_lists_of_a_day_that_is_not_over_are_kept_for_one_look(mixed: ClosedSites, reader: Counting) -> None:
+    seconds = Seconds()
+    lists = FirstLists(reader, seconds)
+    day = LAST + DAY
+    mixed.store([view(mixed, day, n) | AGENTS[n % len(AGENTS)] for n in range(3)])
+    for dimension in SHARED:
+        first_of(mixed, reader, lists, dimension.name, 8, last=day)
+    assert reader.asked == 1
+    mixed.store([view(mixed, day, 7)])
+    seconds.now_s = OPEN_KEPT_S
+    first_of(mixed, reader, lists, "visit:os", 8, last=day)
     assert reader.asked == 2
 
 
