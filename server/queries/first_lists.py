@@ -3,10 +3,12 @@
 A first look has three or four of them, others are behind its tabs. Of closed days such a list takes the store about 20
 ms of CPU, nearly all of it to analyse the statement and to open a year's parts. With a filter it is read from visits,
 and of the open day from the events of who came lately: there it is the visits that take the time, to pick or stitch
-them, and not what they are counted by. So whoever asks first reads the lists together, and the others wait for it:
-without a filter all `SHARED`, with one those of a first look alone and the days of its chart.
+them, and not what they are counted by. So whoever asks first reads the lists together, and the others wait for it: of
+closed days all `SHARED`, else those of a first look alone, and with a filter the days of its chart. Where a filter asks
+for events of a visit, above all for its pages, to pick takes so long that the headline and the chart read what days
+come to with the lists; a list that is asked for alone does not.
 
-Lists of visitors only. Rows of the versions of closed days never change, so what is read of these is kept as long as
+Lists have visitors only. Rows of the versions of closed days never change, so what is read of these is kept as long as
 `day_totals` keeps its own, and for the same reason; with a day in it that is not over, for one look.
 Safe to use from any thread.
 """
@@ -16,13 +18,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
+from server.clickhouse_tcp import Row
 from server.queries.closed_tables import VISIT_COMPONENTS, where_closed
 from server.queries.conditions import Scope, shown
-from server.queries.day_totals import KEPT_S
-from server.queries.dimensions import DIMENSIONS, PAGE, Level
+from server.queries.daily_facts import STORED_AS
+from server.queries.day_totals import KEPT_S, Sums
+from server.queries.dimensions import DIMENSIONS, PAGE, Dimension, Level
 from server.queries.errors import QueryRefused
 from server.queries.event_reader import EventReader, Ticket
 from server.queries.facts import CLOCK_INTERVALS, FactsRequest, StitchedFacts, tells_events_apart
@@ -45,18 +49,29 @@ MOST_LOOKS = 64
 OPEN_KEPT_S = 2.0
 """Of days that are not over: the questions of one look, on a busy server too."""
 
-Row = tuple[str | int, int, int]
-"""Value, visitors, and once more as what tells that the value is there."""
+TOGETHER = tuple(name for name in VISIT_COMPONENTS if name != "events")
+"""What is read of days by a headline and a chart: all that a first look shows."""
+
+
+@dataclass
+class _Read:
+    """What was read: values and their visitors by the column that they stand in; the components that are known of days,
+    and these. No components: the store refused.
+    """
+
+    components: tuple[str, ...] = ()
+    lists: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    days: dict[date, Sums] = field(default_factory=dict)
 
 
 @dataclass
 class _Look:
-    """The lists of a site and range. `lock`: held while they are read; `lists`: by the columns they count."""
+    """The lists of a site and range. `lock`: held while they are read."""
 
     began_s: float
     kept_s: float
     lock: threading.Lock = field(default_factory=threading.Lock)
-    lists: dict[str, list[tuple[str, int]]] | None = None
+    read: _Read | None = None
 
 
 class FirstLists:
@@ -69,23 +84,24 @@ class FirstLists:
         self._looks: dict[Hashable, _Look] = {}
 
     def rows(self, request: FactsRequest, parts: Sequence[Part], ticket: Ticket | None = None) -> list[Row] | None:
-        """The rows of the page that is asked for; None when the store refuses to read so much at once.
+        """The rows of the page that is asked for: values, components, and what tells that a value is there.
 
-        Only where `can_tell`. Blocks; raises what the reader raises.
+        None where less was read, or the store refuses to read so much at once. Only where `can_tell`. Blocks; raises
+        what the reader raises.
         """
         query = request.query
         look = self._look(query, parts)
         with look.lock:
-            if look.lists is None:
+            if look.read is None:
                 try:
-                    look.lists = self._read(query, parts, ticket)
+                    look.read = self._read(query, parts, _together(request, parts), ticket)
                 except QueryRefused:
-                    look.lists = {}
+                    look.read = _Read()
                 if _has_events(parts):
-                    # As fresh as what was read.
+                    # On a busy server to read may take longer than it is kept.
                     look.began_s = self._seconds()
-            lists = look.lists
-        return _page(request, lists) if lists else None
+            read = look.read
+        return _page(request, read) if {_stored(name) for name in request.components} <= set(read.components) else None
 
     def _look(self, query: Query, parts: Sequence[Part]) -> _Look:
         key = (
@@ -103,42 +119,66 @@ class FirstLists:
                 look = self._looks[key] = _Look(now_s, OPEN_KEPT_S if _has_events(parts) else KEPT_S)
             return look
 
-    def _read(self, query: Query, parts: Sequence[Part], ticket: Ticket | None) -> dict[str, list[tuple[str, int]]]:
+    def _read(self, query: Query, parts: Sequence[Part], components: tuple[str, ...], ticket: Ticket | None) -> _Read:
         parameters = Parameters()
         scope = Scope(lambda _: "value", lambda _: "value")
-        wanted = FIRST if query.filters.filters else SHARED
+        wanted = _lists_of(query, parts)
         names = "".join(f"dimension = '{each.column}', {shown(each, scope, parameters)}, " for each in wanted)
         columns = [each.column for each in wanted]
-        if query.filters.filters and not _has_events(parts):
+        if _has_days(query, parts):
             columns.append(DAY)
         statement = fill(
             sql_text("first_lists"),
             shown=f"multiIf({names}value)",
-            sources=" UNION ALL ".join(_source_sql(part, columns, parameters) for part in parts),
+            sums=", ".join(f"toInt64(sum(s.{name})) AS {name}" for name in components),
+            sources=" UNION ALL ".join(_source_sql(part, columns, components, parameters) for part in parts),
             most=str(MOST_ROWS),
         )
-        found: dict[str, list[tuple[str, int]]] = {column: [] for column in columns}
-        for column, value, visitors in self._reader.rows(statement, parameters.values, ticket):
-            found[column].append((value, visitors))
-        return found
+        read = _Read(components, {each.column: [] for each in wanted})
+        for column, value, *sums in self._reader.rows(statement, parameters.values, ticket):
+            if column == DAY:
+                known = dict(zip(components, sums, strict=True))
+                read.days[date.fromisoformat(value)] = tuple(known.get(name, 0) for name in VISIT_COMPONENTS)
+            else:
+                read.lists[column].append((value, sums[components.index("visitors")]))
+        return read
 
 
 def can_tell(request: FactsRequest, parts: Sequence[Part]) -> bool:
-    """Whether the beginnings of lists have what is asked for."""
+    """Whether the beginnings of lists, or what was read with them, may have what is asked for."""
     query = request.query
-    if request.components != ("visitors",) or len(query.dimensions) != 1 or not parts or query.include.total_rows:
+    if len(query.dimensions) > 1 or not parts or query.include.total_rows:
         return False
     if not all(_is_told(part, query) for part in parts):
         return False
-    dimension = query.dimensions[0]
-    has_days = bool(query.filters.filters) and not _has_events(parts)
-    if dimension.level is Level.TIME:
-        return has_days and query.interval not in CLOCK_INTERVALS and query.order_by[0].name == dimension.name
+    is_of_visitors = request.components == ("visitors",)
+    dimension = query.dimensions[0] if query.dimensions else None
+    if dimension is None or dimension.level is Level.TIME:
+        if not _has_days(query, parts) or query.interval in CLOCK_INTERVALS:
+            return False
+        if dimension is not None and query.order_by[0].name != dimension.name:
+            return False
+        return (is_of_visitors and dimension is not None) or len(_together(request, parts)) > 1
     if dimension.name == PAGE:
-        return has_days and bool(_only_page(query))
+        return is_of_visitors and _has_days(query, parts) and bool(_only_page(query))
     by_visitors = [(order.name, order.is_descending) for order in query.order_by] == [("visitors", True)]
     is_begin = query.offset_rows + query.limit_rows <= MOST_ROWS
-    return by_visitors and is_begin and dimension in (FIRST if query.filters.filters else SHARED)
+    return is_of_visitors and by_visitors and is_begin and dimension in _lists_of(query, parts)
+
+
+def _together(request: FactsRequest, parts: Sequence[Part]) -> tuple[str, ...]:
+    """The components that are read, if this is asked first: of headlines and charts all that they may have."""
+    query = request.query
+    is_by_event = _has_days(query, parts) and any(tells_events_apart(each) for each in query.filters.filters)
+    is_chart = any(each.level is Level.TIME for each in query.dimensions)
+    is_headline = not query.dimensions and request.components != ("visitors",)
+    if is_by_event and (is_chart or is_headline) and {_stored(name) for name in request.components} <= set(TOGETHER):
+        return TOGETHER
+    return ("visitors",)
+
+
+def _stored(component: str) -> str:
+    return STORED_AS.get(component, component)
 
 
 def _is_told(part: Part, query: Query) -> bool:
@@ -154,6 +194,16 @@ def _has_events(parts: Sequence[Part]) -> bool:
     return any(part.source is Source.EVENTS for part in parts)
 
 
+def _lists_of(query: Query, parts: Sequence[Part]) -> Sequence[Dimension]:
+    """Which lists are read together: more of them cost nothing only where no visit is picked or stitched."""
+    return FIRST if query.filters.filters or _has_events(parts) else SHARED
+
+
+def _has_days(query: Query, parts: Sequence[Part]) -> bool:
+    """Whether days are counted with the lists; without a filter they are known (`day_totals`)."""
+    return bool(query.filters.filters) and not _has_events(parts)
+
+
 def _only_page(query: Query) -> str:
     """The page without which no event matches, when there is only one."""
     of_events = [each for each in query.filters.filters if tells_events_apart(each)]
@@ -164,29 +214,27 @@ def _only_page(query: Query) -> str:
     return leaf.values[0] if is_one and len(leaf.values) == 1 else ""
 
 
-def _page(request: FactsRequest, lists: dict[str, list[tuple[str, int]]]) -> list[Row]:
+def _page(request: FactsRequest, read: _Read) -> list[Row]:
     """The rows of a question."""
     query = request.query
-    dimension = query.dimensions[0]
-    rows: list[Row]
-    if dimension.level is Level.TIME:
-        others = (0,) * (len(VISIT_COMPONENTS) - 1)
-        totals = {date.fromisoformat(day): (visitors, *others) for day, visitors in lists[DAY]}
-        return [(d1, visitors, present) for d1, visitors, present in total_rows(request, totals, (), is_page=True)]
+    dimension = query.dimensions[0] if query.dimensions else None
+    if dimension is None or dimension.level is Level.TIME:
+        return list(total_rows(request, read.days, (), is_page=True))
+    found = read.lists.get(dimension.column, [])
     if dimension.name == PAGE:
-        visitors = sum(visitors for _, visitors in lists[DAY])
-        rows = [(_only_page(query), visitors, visitors)] if visitors else []
-    else:
-        rows = [(value, visitors, visitors) for value, visitors in lists[dimension.column]]
+        visitors = sum(sums[VISIT_COMPONENTS.index("visitors")] for sums in read.days.values())
+        found = [(_only_page(query), visitors)] if visitors else []
+    rows: list[Row] = [(value, visitors, visitors) for value, visitors in found]
     return rows[query.offset_rows : query.offset_rows + query.limit_rows]
 
 
-def _source_sql(part: Part, columns: Sequence[str], parameters: Parameters) -> str:
-    """`SELECT dimension, value, visitors` of each of the columns."""
+def _source_sql(part: Part, columns: Sequence[str], components: tuple[str, ...], parameters: Parameters) -> str:
+    """`SELECT dimension, value, components` of each of the columns; of `sessions` alone more than visitors."""
     query = part.request.query
     match part.source:
         case Source.SESSIONS:
-            return SessionFacts(part.request, part.days, part.versions, parameters).lists_sql(columns)
+            request = replace(part.request, components=components)
+            return SessionFacts(request, part.days, part.versions, parameters).lists_sql(columns)
         case Source.EVENTS:
             returned = None if part.begun_of is None else Returned(part.begun_of.cut_ms, is_news=True)
             return StitchedFacts(part.request, part.days, parameters, returned).lists_sql(columns)

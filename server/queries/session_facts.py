@@ -119,15 +119,17 @@ class SessionFacts:
         return " UNION ALL ".join(parts)
 
     def lists_sql(self, columns: Sequence[str]) -> str:
-        """`SELECT dimension, value, visitors`, one row for each value of each of several columns; their visits are
+        """`SELECT dimension, value, components`, one row for each value of each of several columns; their visits are
         picked once. A value may have several rows.
         """
+        measures = self._measures_of_visits()
         pairs = ", ".join(f"grouping({column}) = 0, ('{column}', toString({column}))" for column in columns)
-        sums = f"multiIf({pairs}, ('', '')) AS pair, {visitors_sql()} AS visitors"
+        sums = ", ".join(f"toInt64({measures[name]}) AS {name}_sum" for name in self._request.components)
         grouped = f"GROUP BY GROUPING SETS ({', '.join(f'({column})' for column in columns)})"
-        texts = self._of_bodies(self._visits(), sums, grouped)
+        texts = self._of_bodies(self._visits(), f"multiIf({pairs}, ('', '')) AS pair, {sums}", grouped)
+        shown_sums = ", ".join(f"{name}_sum AS {name}" for name in self._request.components)
         source = " UNION ALL ".join(texts)
-        return f"SELECT pair.1 AS dimension, pair.2 AS value, visitors FROM ({source})"  # noqa: S608 - names of ours
+        return f"SELECT pair.1 AS dimension, pair.2 AS value, {shown_sums} FROM ({source})"  # noqa: S608 - names of ours
 
     def _visits(self) -> list[_Body]:
         """Visits, by what of them matches."""
@@ -140,9 +142,12 @@ class SessionFacts:
         return [body]
 
     def _by_visit(self) -> str:
+        return self._grouped(self._visits(), self._measures_of_visits())
+
+    def _measures_of_visits(self) -> dict[str, str]:
         is_group = "group_visitors" in self._wants
         hit = "(me > 0)" if is_group else "1"
-        measures = {
+        return {
             "visitors": visitors_sql(hit if is_group else ""),
             "visits": f"sum(weight * {hit})",
             "pageviews": "sum(weight * mv)",
@@ -156,7 +161,6 @@ class SessionFacts:
             "revenue_events": f"sum(toInt64(weight) * {self._revenue('events.count')})",
             "present": f"sum(weight * {hit})",
         }
-        return self._grouped(self._visits(), measures)
 
     def _by_page(self) -> str:
         """One row for each page of a visit on which something happened that matches."""

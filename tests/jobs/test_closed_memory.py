@@ -203,13 +203,14 @@ def first_of(
     offset_rows: int = 0,
     filters: Sequence[Any] = (),
     last: date = LAST,
+    metrics: Sequence[str] = ("visitors",),
 ) -> list[Any]:
     """The rows; those of an answer of events alone, of which all are asked for."""
     document = {
         "filters": list(filters),
         "site_id": "x",
-        "metrics": ["visitors"],
-        "dimensions": [dimension],
+        "metrics": list(metrics),
+        "dimensions": [dimension] if dimension else [],
         "date_range": [FIRST.isoformat(), last.isoformat()],
         "pagination": {"limit": limit_rows, "offset": offset_rows},
     }
@@ -254,17 +255,36 @@ def test_the_lists_and_the_chart_of_a_filtered_look_are_read_together(mixed: Clo
     assert reader.asked == 2
 
 
+def test_headline_and_chart_by_page_read_the_lists_as_well(mixed: ClosedSites, reader: Counting) -> None:
+    by_page = [["is", "event:page", [PATHS[0]]]]
+    figures = ("visitors", "visits", "pageviews", "views_per_visit", "bounce_rate", "visit_duration")
+
+    def look(lists: FirstLists, asked: Sequence[tuple[str, Sequence[str]]]) -> int:
+        reader.asked = 0
+        for dimension, metrics in asked:
+            assert first_of(mixed, reader, lists, dimension, 8, filters=by_page, metrics=metrics)
+        return reader.asked
+
+    rest = (("visit:source", ("visitors",)), ("event:page", ("visitors",)), ("time:day", ("visitors",)))
+    assert look(FirstLists(reader, Seconds()), (("", figures), *rest, ("time:day", figures))) == 1
+    assert look(FirstLists(reader, Seconds()), (("time:day", ("visitors",)), ("", figures), *rest)) == 1
+    lists = FirstLists(reader, Seconds())
+    assert look(lists, rest) == 1, "a list that is asked for first"
+    assert look(lists, (("", figures),)) == 1, "by itself: the lists are there"
+    assert look(FirstLists(reader, Seconds()), (("", ("visitors",)), ("", ("visitors", "events")))) == 2
+
+
 def test_lists_of_a_day_that_is_not_over_are_kept_for_one_look(mixed: ClosedSites, reader: Counting) -> None:
     seconds = Seconds()
     lists = FirstLists(reader, seconds)
     day = LAST + DAY
     mixed.store([view(mixed, day, n) | AGENTS[n % len(AGENTS)] for n in range(3)])
-    for dimension in SHARED:
+    for dimension in FIRST_DIMENSIONS:
         first_of(mixed, reader, lists, dimension.name, 8, last=day)
     assert reader.asked == 1
     mixed.store([view(mixed, day, 7)])
     seconds.now_s = OPEN_KEPT_S
-    first_of(mixed, reader, lists, "visit:os", 8, last=day)
+    first_of(mixed, reader, lists, "visit:browser", 8, last=day)
     assert reader.asked == 2
 
 
