@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use footfall_ingest::http::PeerAddress;
-use footfall_ingest::sockets::{Accepted, Ready, SocketSet};
+use footfall_ingest::sockets::{Accepted, PAUSE, Pace, Ready, SocketSet};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
@@ -32,6 +32,7 @@ pub struct Sockets {
     accepted: Py<PyAny>,
     buffer: Vec<u8>,
     found: Vec<Ready>,
+    pace: Pace,
 }
 
 impl Sockets {
@@ -46,6 +47,7 @@ impl Sockets {
             accepted,
             buffer: vec![0; READ_BUFFER_BYTES],
             found: Vec::new(),
+            pace: Pace::default(),
         })
     }
 
@@ -93,6 +95,27 @@ impl Sockets {
             }
         }
         Ok(())
+    }
+
+    /// What this turn serves. Under load it waits a moment for more.
+    fn ready(slf: &Bound<'_, Self>) -> PyResult<Vec<Ready>> {
+        let (mut found, waits) = {
+            let mut guard = slf.borrow_mut();
+            let sockets = &mut *guard;
+            let mut found = std::mem::take(&mut sockets.found);
+            sockets.set.ready(&mut found)?;
+            // Answers that may leave do not wait.
+            let waits = found.first() != Some(&Ready::Completions) && sockets.pace.waits(found.len());
+            (found, waits)
+        };
+        if waits {
+            slf.py().detach(|| std::thread::sleep(PAUSE));
+            let mut sockets = slf.borrow_mut();
+            found.clear();
+            sockets.set.ready(&mut found)?;
+            sockets.pace.gathered(found.len());
+        }
+        Ok(found)
     }
 
     fn serve(slf: &Bound<'_, Self>, ready: Ready, buffer: &mut [u8], now_ms: i64) -> PyResult<bool> {
@@ -143,12 +166,10 @@ impl Sockets {
     /// raises goes to `sys.unraisablehook`: it costs the others nothing.
     fn turn(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
-        let (mut found, mut buffer, collector) = {
-            let mut guard = slf.borrow_mut();
-            let sockets = &mut *guard;
-            let mut found = std::mem::take(&mut sockets.found);
-            sockets.set.ready(&mut found)?;
-            (found, std::mem::take(&mut sockets.buffer), sockets.collector.clone_ref(py))
+        let mut found = Sockets::ready(slf)?;
+        let (mut buffer, collector) = {
+            let mut sockets = slf.borrow_mut();
+            (std::mem::take(&mut sockets.buffer), sockets.collector.clone_ref(py))
         };
         let now_ms = now_ms();
         let mut is_short = false;

@@ -11,8 +11,10 @@
 //! are level-triggered: what one turn leaves, the next one sees.
 //!
 //! This module knows descriptors and bytes, neither HTTP nor what owns a connection.
+mod pace;
 mod socket;
 
+pub use pace::{PAUSE, Pace};
 pub use socket::{Received, Socket, Written};
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
