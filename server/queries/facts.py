@@ -109,6 +109,8 @@ class StitchedFacts:
             days,
             keeps_strays=bool(self._wants & OF_PAGES),
             returned=returned,
+            # Views of a page count for its rate of exits, whatever else is asked.
+            filters=() if "group_pageviews" in self._wants else request.query.filters.filters,
         )
         self._visit = self._stitching.scope()
         self._row = self._stitching.scope("x")

@@ -43,7 +43,7 @@ def funnel(
             "filters", "a funnel follows whole visits: filter it by visit: dimensions, or by events inside has_done"
         )
     parameters = Parameters()
-    stitching = Stitching(parameters, facts.site_id, range_.calendar, range_.days)
+    stitching = Stitching(parameters, facts.site_id, range_.calendar, range_.days, filters=filters.filters)
     row, visit = stitching.scope("x"), stitching.scope()
     assert row.event is not None
     matched = all_of([admitted(row, steps, parameters), time_cut(range_, row.event("ms"), parameters)])

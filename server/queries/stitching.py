@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from server.queries.conditions import Scope
-from server.queries.dimensions import VISIT_COLUMNS
+from server.queries.conditions import Scope, condition
+from server.queries.dimensions import VISIT_COLUMNS, Level
+from server.queries.model import Either, Every, Filter, Leaf
 from server.queries.parameters import Parameters
 from server.queries.periods import HOUR_MS, SiteCalendar, day_starts, every_day
 from server.queries.statements import fill, sql_text
@@ -99,6 +100,9 @@ class Stitching:
     """Whether engagement that belongs to no visit is there as well, as visits of the number 0."""
     returned: Returned | None = None
     """Of an open day of which a part is condensed: whose rows are read."""
+    filters: Sequence[Filter] = ()
+    """What holds for every visit that counts, or for one of its events: where single events can tell so, nothing is
+    stitched of visitors without one that does."""
     _extra: dict[str, str] = field(default_factory=dict)
     _attributes: list[str] = field(default_factory=list)
     _measures: dict[str, str] = field(default_factory=dict)
@@ -181,10 +185,13 @@ class Stitching:
         """The common table expressions up to `visits`."""
         starts_ms = day_starts(self.calendar, every_day(self.days))
         until_ms = self.calendar.start_ms(self.days[-1].fromordinal(self.days[-1].toordinal() + 1))
-        these_visitors = ""
-        if self.returned is not None:
-            # Before anything else, or the times of the whole day are compared first: twice the work, measured.
-            these_visitors = "PREWHERE " + self.returned.sql(self.parameters, self.site_id, until_ms)
+        bind = self.parameters.number
+        hours = {
+            "from_hour_s": bind(starts_ms[0] // HOUR_MS * 3600),
+            "until_hour_s": bind(-(-until_ms // HOUR_MS) * 3600),
+        }
+        # Before anything else, or the times of the whole day are compared first: twice the work, measured.
+        these_visitors = self._these_visitors(until_ms, hours)
         columns = ""
         for name in self._attributes:
             if name == "entry_page":
@@ -202,7 +209,6 @@ class Stitching:
             order = f"({order}, r.{self.column('rank')})"
         place = {name: str(self.column(name)) for name in _FIXED}
         kept = "arrayDistinct(numbers)" if self.keeps_strays else "arrayFilter(n -> n > 0, arrayDistinct(numbers))"
-        bind = self.parameters.number
         return fill(
             sql_text("stitched_visits"),
             **place,
@@ -218,9 +224,42 @@ class Stitching:
             site_id=self.parameters.bind(self.site_id, "UInt32"),
             from_ms=bind(starts_ms[0]),
             until_ms=bind(until_ms),
-            from_hour_s=bind(starts_ms[0] // HOUR_MS * 3600),
-            until_hour_s=bind(-(-until_ms // HOUR_MS) * 3600),
+            **hours,
         )
+
+    def _these_visitors(self, until_ms: int, hours: dict[str, str]) -> str:
+        """`PREWHERE …`, or nothing when everybody's events are read."""
+        if self.returned is not None:
+            # Few people: to look for those that fulfil something would take longer than to stitch them all, measured.
+            return "PREWHERE " + self.returned.sql(self.parameters, self.site_id, until_ms)
+        scope = Scope(lambda column: _OF_VISITS[column], lambda column: _OPTIONAL[column])
+        chosen = []
+        for level in (Level.VISIT, Level.EVENT):
+            if asked := [each for each in self.filters if _levels_of(each) == {level}]:
+                text = fill(
+                    sql_text("chosen_visitors"),
+                    site_id=self.parameters.bind(self.site_id, "UInt32"),
+                    fulfils=" AND ".join(condition(each, scope, self.parameters) for each in asked),
+                    **hours,
+                )
+                chosen.append(text.strip())
+        return f"PREWHERE {' AND '.join(chosen)}" if chosen else ""
+
+
+def _levels_of(filter_: Filter) -> set[Level | None]:
+    """What the comparisons of a filter are about: of a visit what it has from its first event, of an event where it
+    happened. All of one level are fulfilled by a single event, or not at all. None: one that does not tell, or that
+    denies something, which leaves hardly anybody out.
+    """
+    match filter_:
+        case Every(filters) | Either(filters):
+            return set().union(*map(_levels_of, filters))
+        case Leaf(operator, dimension) if not operator.is_negative:
+            if dimension.level is Level.VISIT and dimension.column and dimension.column not in _PAGES_OF_VISITS:
+                return {Level.VISIT}
+            if dimension.level is Level.EVENT and dimension.column in ("path", "hostname"):
+                return {Level.EVENT}
+    return {None}
 
 
 def these_days(calendar: SiteCalendar, days: Sequence[date], time: str, parameters: Parameters) -> str:

@@ -1,0 +1,8 @@
+-- Visitors of whom an event fulfils what is asked of a visit, which has it from its first event.
+visitor_id IN
+(
+    SELECT visitor_id
+    FROM events
+    WHERE site_id = $site_id AND hour >= toDateTime($from_hour_s, 'UTC') AND hour < toDateTime($until_hour_s, 'UTC')
+        AND kind IN ('pageview', 'custom', 'engagement') AND $fulfils
+)
