@@ -20,7 +20,7 @@ FROM
             ORDER BY f.visitors DESC, f.pageviews DESC, if(f.value_id > $empty_id, n.name, f.value), f.currency
         ) AS place
     FROM ($facts) AS f
-    ANY LEFT JOIN (SELECT site_id, name_id, name FROM names WHERE site_id IN $sites) AS n
+    ANY LEFT JOIN (SELECT site_id, name_id, name FROM names WHERE $of_sites) AS n
         ON n.site_id = f.site_id AND n.name_id = f.value_id
 )
 GROUP BY site_id, dimension, kept_value, kept_id, currency, day, version

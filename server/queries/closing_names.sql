@@ -9,8 +9,8 @@ FROM
 (
     SELECT any(site_id) AS site_id, any(path) AS path, count() AS rows
     FROM (SELECT site_id, path, cityHash64(site_id, path) AS path_hash FROM events WHERE $where AND path != '')
-    WHERE path_hash NOT IN (SELECT cityHash64(site_id, name) FROM names WHERE site_id IN $sites)
+    WHERE path_hash NOT IN (SELECT cityHash64(site_id, name) FROM names WHERE $of_sites)
     GROUP BY path_hash
 ) AS found
-LEFT JOIN (SELECT site_id, max(name_id) AS last_id FROM names WHERE site_id IN $sites GROUP BY site_id) AS known
+LEFT JOIN (SELECT site_id, max(name_id) AS last_id FROM names WHERE $of_sites GROUP BY site_id) AS known
     ON known.site_id = found.site_id

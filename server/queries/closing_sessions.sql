@@ -38,11 +38,11 @@ people AS
             if(kind = 'engagement' AND scroll_depth_percent <= 100, scroll_depth_percent, 127) AS scroll_percent,
             interactive, event_name, revenue_currency, revenue_micros
         FROM events
-        WHERE $where AND kind IN ('pageview', 'custom', 'engagement') AND visitor_id % $slices = $slice
+        WHERE $where AND kind IN ('pageview', 'custom', 'engagement')$these_visitors
     ) AS e
     ANY LEFT JOIN
     (
-        SELECT cityHash64(name) + intHash64(site_id) AS name_hash, name_id FROM names WHERE site_id IN $sites
+        SELECT cityHash64(name) + intHash64(site_id) AS name_hash, name_id FROM names WHERE $of_sites
     ) AS n ON n.name_hash = e.path_hash
     GROUP BY site_day, visitor_id
 ),
@@ -69,7 +69,7 @@ begun AS
         (
             SELECT *, $site_day AS site_day, $place AS place
             FROM events
-            WHERE $where AND kind IN ('pageview', 'custom', 'engagement') AND visitor_id % $slices = $slice
+            WHERE $where AND kind IN ('pageview', 'custom', 'engagement')$these_visitors
         )
     ) AS e
     ALL INNER JOIN

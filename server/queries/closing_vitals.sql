@@ -25,6 +25,6 @@ FROM
 ) AS l
 ANY LEFT JOIN
 (
-    SELECT cityHash64(site_id, name) AS name_hash, name_id FROM names WHERE site_id IN $sites
+    SELECT cityHash64(site_id, name) AS name_hash, name_id FROM names WHERE $of_sites
 ) AS n ON n.name_hash = l.path_hash
 WHERE $has_metric
