@@ -15,8 +15,9 @@ with Footfall, ClickHouse with the generator.
 
 Each line's notes have the maximum, the rate that was asked for and got, all percentiles of all rounds together, CPU for
 a hit by process, bytes for a hit on the wire and in the spool, and anonymous memory. `lateness_ms` is the generator's
-own: from a hit's due time until a connection took it. The figure itself is the median of the rounds' p99s; what
-nginx's `return 204` shows at the same rate in the same minutes (`nginx_p99_ms`) is the machine's part of it.
+own: from a hit's due time until a connection took it; `from_sending_ms` is what the hit took after that. The figure
+itself is the median of the rounds' p99s; what nginx's `return 204` shows at the same rate in the same minutes
+(`nginx_p99_ms`) is the machine's part of it.
 """
 
 from __future__ import annotations
@@ -154,6 +155,7 @@ class Loads:
             "hits": sum(outcome.answered for outcome in outcomes),
             "latency_ms": percentiles_ms(added([outcome.latency for outcome in outcomes])),
             "lateness_ms": percentiles_ms(added([outcome.lateness for outcome in outcomes])),
+            "from_sending_ms": percentiles_ms(added([outcome.uncorrected for outcome in outcomes])),
             **measured.notes,
             "load_average": round(os.getloadavg()[0], 1),
         }
