@@ -144,6 +144,19 @@ def test_a_turn_answers_hits_and_wakes_nobody(port: Port) -> None:
     assert port.collector.stats()["outcomes"]["accepted"] == 3
 
 
+def test_turns_that_wait_a_moment_answer_everybody(port: Port) -> None:
+    clients = [port.connect() for _ in range(6)]
+    port.turn_until(lambda: len(port.connections) == len(clients))
+    # Long enough that some turn tries whether waiting pays, and those after it wait (`sockets/pace.rs`).
+    rounds = 300
+    for _ in range(rounds):
+        for client in clients:
+            client.sendall(hit())
+        assert [port.statuses(client, 1) for client in clients] == [[202]] * len(clients)
+    assert port.collector.stats()["outcomes"]["accepted"] == rounds * len(clients)
+    close_all(clients)
+
+
 def test_a_connection_of_this_machine_is_taken(tmp_path: Path) -> None:
     port = Port(tmp_path, socket.AF_UNIX)
     try:
