@@ -245,10 +245,9 @@ def _facts_sql(part: Part, parameters: Parameters, first: _First, numbers: Calla
             return SessionFacts(part.request, part.days, part.versions, parameters).sql(
                 order_by=first.order_by, limit_rows=first.limit_rows
             )
-    returned = None if part.begun_of is None else Returned(part.begun_of.cut_ms, is_news=True)
     if not needs_visits(part.request):
-        return event_facts_sql(part.request, part.days, parameters, returned)
-    return StitchedFacts(part.request, part.days, parameters, returned).sql()
+        return event_facts_sql(part.request, part.days, parameters, part.returned)
+    return StitchedFacts(part.request, part.days, parameters, part.returned).sql()
 
 
 def _cut_sql(part: Part, cut: CutDay, parameters: Parameters) -> str:

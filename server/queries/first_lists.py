@@ -35,7 +35,6 @@ from server.queries.parameters import Parameters
 from server.queries.planner import Part, Source
 from server.queries.session_facts import SessionFacts
 from server.queries.statements import fill, sql_text
-from server.queries.stitching import Returned
 from server.queries.total_rows import total_rows
 
 FIRST = tuple(DIMENSIONS[name] for name in ("visit:source", "visit:country", "visit:browser"))
@@ -236,8 +235,7 @@ def _source_sql(part: Part, columns: Sequence[str], components: tuple[str, ...],
             request = replace(part.request, components=components)
             return SessionFacts(request, part.days, part.versions, parameters).lists_sql(columns)
         case Source.EVENTS:
-            returned = None if part.begun_of is None else Returned(part.begun_of.cut_ms, is_news=True)
-            return StitchedFacts(part.request, part.days, parameters, returned).lists_sql(columns)
+            return StitchedFacts(part.request, part.days, parameters, part.returned).lists_sql(columns)
     where = where_closed(parameters, query.site_id, part.days[0], part.days[-1], part.versions)
     dimensions = ", ".join(f"'{column}'" for column in columns)
     return (

@@ -32,6 +32,7 @@ from server.queries.daily_facts import DailyFacts, HourlyFacts, counted_goals, i
 from server.queries.facts import CLOCK_INTERVALS, FactsRequest
 from server.queries.periods import TimeRange
 from server.queries.session_facts import SessionFacts
+from server.queries.stitching import Returned
 
 MAX_RUNS = 8
 """Open days between closed ones are read in this many pieces; more of them are read as one, with what is between."""
@@ -71,6 +72,11 @@ class Part:
     def is_plain(self) -> bool:
         """Whether it is of whole days of the site itself: nothing imported, condensed or cut."""
         return not self.are_imports and self.begun_of is None and self.cut is None
+
+    @property
+    def returned(self) -> Returned | None:
+        """Whose events tell what is not in the condensed part; None: everybody's."""
+        return None if self.begun_of is None else Returned(self.begun_of.cut_ms, is_news=True)
 
     def explanation(self) -> dict[str, Any]:
         """For a reader who wants to know."""

@@ -78,14 +78,10 @@ class Returned:
     def sql(self, parameters: Parameters, site_id: int, until_ms: int) -> str:
         """The condition on `events`, whose days end before `until_ms`."""
         until_ms = self.until_ms or until_ms
-        return fill(
-            sql_text("returned_visitors"),
-            site_id=parameters.bind(site_id, "UInt32"),
-            from_ms=parameters.number(self.from_ms),
-            until_ms=parameters.number(until_ms),
-            from_hour_s=parameters.number(self.from_ms // HOUR_MS * 3600),
-            until_hour_s=parameters.number(-(-until_ms // HOUR_MS) * 3600),
-        ).strip()
+        from_time, until_time = (
+            f"fromUnixTimestamp64Milli({parameters.number(ms)})" for ms in (self.from_ms, until_ms)
+        )
+        return _visitors_of(f"time >= {from_time} AND time < {until_time}", self.from_ms, until_ms, site_id, parameters)
 
 
 @dataclass
@@ -185,13 +181,8 @@ class Stitching:
         """The common table expressions up to `visits`."""
         starts_ms = day_starts(self.calendar, every_day(self.days))
         until_ms = self.calendar.start_ms(self.days[-1].fromordinal(self.days[-1].toordinal() + 1))
-        bind = self.parameters.number
-        hours = {
-            "from_hour_s": bind(starts_ms[0] // HOUR_MS * 3600),
-            "until_hour_s": bind(-(-until_ms // HOUR_MS) * 3600),
-        }
         # Before anything else, or the times of the whole day are compared first: twice the work, measured.
-        these_visitors = self._these_visitors(until_ms, hours)
+        these_visitors = self._these_visitors(starts_ms[0], until_ms)
         columns = ""
         for name in self._attributes:
             if name == "entry_page":
@@ -222,12 +213,12 @@ class Stitching:
             these_days=these_days(self.calendar, self.days, "time", self.parameters),
             these_visitors=these_visitors,
             site_id=self.parameters.bind(self.site_id, "UInt32"),
-            from_ms=bind(starts_ms[0]),
-            until_ms=bind(until_ms),
-            **hours,
+            from_ms=self.parameters.number(starts_ms[0]),
+            until_ms=self.parameters.number(until_ms),
+            **_hours(starts_ms[0], until_ms, self.parameters),
         )
 
-    def _these_visitors(self, until_ms: int, hours: dict[str, str]) -> str:
+    def _these_visitors(self, from_ms: int, until_ms: int) -> str:
         """`PREWHERE …`, or nothing when everybody's events are read."""
         if self.returned is not None:
             # Few people: to look for those that fulfil something would take longer than to stitch them all, measured.
@@ -236,14 +227,24 @@ class Stitching:
         chosen = []
         for level in (Level.VISIT, Level.EVENT):
             if asked := [each for each in self.filters if _levels_of(each) == {level}]:
-                text = fill(
-                    sql_text("chosen_visitors"),
-                    site_id=self.parameters.bind(self.site_id, "UInt32"),
-                    fulfils=" AND ".join(condition(each, scope, self.parameters) for each in asked),
-                    **hours,
-                )
-                chosen.append(text.strip())
+                fulfils = " AND ".join(condition(each, scope, self.parameters) for each in asked)
+                chosen.append(_visitors_of(fulfils, from_ms, until_ms, self.site_id, self.parameters))
         return f"PREWHERE {' AND '.join(chosen)}" if chosen else ""
+
+
+def _visitors_of(fulfils: str, from_ms: int, until_ms: int, site_id: int, parameters: Parameters) -> str:
+    """The condition on `events` that there is one of the visitor, in the hours of this time, that fulfils something."""
+    site = parameters.bind(site_id, "UInt32")
+    hours = _hours(from_ms, until_ms, parameters)
+    return fill(sql_text("visitors_of"), fulfils=fulfils, site_id=site, **hours).strip()
+
+
+def _hours(from_ms: int, until_ms: int, parameters: Parameters) -> dict[str, str]:
+    """The hours that a time touches: `events` are sorted by them."""
+    return {
+        "from_hour_s": parameters.number(from_ms // HOUR_MS * 3600),
+        "until_hour_s": parameters.number(-(-until_ms // HOUR_MS) * 3600),
+    }
 
 
 def _levels_of(filter_: Filter) -> set[Level | None]:

@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn one_client_after_the_other_is_hardly_held_up() {
-        assert_eq!(pauses(&mut Pace::default(), 257 * 100, 1, 1), 100);
+        assert_eq!(pauses(&mut Pace::default(), (TRY_EVERY_TURNS + 1) * 100, 1, 1), 100);
     }
 
     #[test]

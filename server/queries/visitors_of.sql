@@ -1,4 +1,4 @@
--- Visitors of whom an event fulfils what is asked of a visit, which has it from its first event.
+-- Visitors of whom an event of some hours fulfils something.
 visitor_id IN
 (
     SELECT visitor_id
