@@ -10,7 +10,7 @@ SELECT
 FROM
 (
     SELECT
-        site_id, day, version, $keys, $count - bitCount(bitXor(grouping($keys), $all) - 1) AS place, $visitors AS of_visitors,
+        site_id, day, version, $keys, indexOf([$groupings], 0) AS place, $visitors AS of_visitors,
         count() * max(toUInt64(weight)) AS of_visits, sum(of_views) * max(toUInt64(weight)) AS of_pageviews,
         (sum(of_views) + sum(of_customs)) * max(toUInt64(weight)) AS of_events,
         sum(of_bounced) * max(toUInt64(weight)) AS of_bounces,
