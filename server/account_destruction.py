@@ -18,9 +18,10 @@ from server.billing.errors import StripeAway, StripeRefused
 from server.clock import time_text
 from server.destruction import MutationFailed
 from server.models import Account, DeletionRequest, FeatureFlag, Mail, Site, User
+from server.retry import TokensUsedUp
 from server.site_destruction import HitsUnderWay, Means, destroy_site, tables_about
 
-HELD_UP = (HitsUnderWay, MutationFailed, StripeAway, StripeRefused, ClickHouseError, OSError)
+HELD_UP = (HitsUnderWay, MutationFailed, TokensUsedUp, StripeAway, StripeRefused, ClickHouseError, OSError)
 """What may be over by the next time: a machine, a store or Stripe is away."""
 
 

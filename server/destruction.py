@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from server.clickhouse_tcp import BlockConnection
+from server.deduplication import may_know_missing_rows, tokens_of
 from server.migrate import SchemaForm
 from server.queries import run_query
+from server.retry import TokensUsedUp
 
 Progress = Callable[[int, int, str], None]
 """Told (steps done, steps in all, what is done now); may raise to end the work."""
@@ -96,18 +98,20 @@ class RowsOfSite:
                 self._step_done("files on disk")
 
     def _post(self, month: int) -> None:
-        if self._run("destruction_posted", month=month):
+        """Raises `TokensUsedUp`."""
+        if self._run("destruction_posted", month=month) or not self._run("destruction_counted", month=month):
             return
-        token = f"destroy-{self._site_id}-{self._number}-{month}"
-        settings = {"insert_deduplicate": 1, "insert_deduplication_token": token, "async_insert": 0}
-        if self._form.cluster:
-            settings["insert_distributed_sync"] = 1
-        run_query(
-            self._connection,
-            "destruction_post",
-            **self._parameters(month=month),
-            settings=settings,
-        )
+        tokens = tokens_of(f"destroy-{self._site_id}-{self._number}-{month}")
+        if not may_know_missing_rows(self._connection, self._form.ledger):
+            tokens = tokens[:1]
+        for token in tokens:
+            settings = {"insert_deduplicate": 1, "insert_deduplication_token": token, "async_insert": 0}
+            if self._form.cluster:
+                settings["insert_distributed_sync"] = 1
+            run_query(self._connection, "destruction_post", **self._parameters(month=month), settings=settings)
+            if len(tokens) == 1 or self._run("destruction_posted", month=month):
+                return
+        raise TokensUsedUp(f"{self._form.ledger} knows every token of a destruction of site {self._site_id}")
 
     def _delete(self, table: str, condition: str, what: str) -> None:
         """Delete rows, if there are any: a mutation looks at every part of a table, other sites' too."""

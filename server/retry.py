@@ -49,6 +49,12 @@ class EarlierSendRunning(Exception):
     """An earlier INSERT of the same segment still runs on the server. Retriable: its end decides."""
 
 
+class TokensUsedUp(Exception):
+    """The server knows every token of a segment's INSERT and has none of its rows (`server.deduplication`). Retriable:
+    its log forgets in the end.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One line of the table below."""
@@ -180,6 +186,8 @@ def classify(error: BaseException) -> Failure:
         return Failure(Verdict.SCHEMA, "schema_mismatch", str(error))
     if isinstance(error, EarlierSendRunning):
         return Failure(Verdict.RETRY, "earlier_send_running", str(error), only_this=True)
+    if isinstance(error, TokensUsedUp):
+        return Failure(Verdict.RETRY, "tokens_used_up", str(error), only_this=True)
     if isinstance(error, ssl.SSLCertVerificationError) or CERTIFICATE_MARK in str(error):
         return Failure(Verdict.SCHEMA, "tls_certificate", _first_line(error))
     if isinstance(error, driver_errors.NetworkError | driver_errors.SocketTimeoutError | EOFError | OSError):

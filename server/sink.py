@@ -9,6 +9,9 @@ later can look for an INSERT of it that still runs. Three guards, from near to f
    and then asks both tables for the batch id, by primary key of one (site, hour) that the batch is known to touch;
 3. the token makes the server drop the same block again, within its deduplication window.
 
+The third is wrong at times about a server that was killed (`server.deduplication`): a repetition asks once more at the
+end.
+
 `store` returns when both are stored. When it raises, either may be if `may_have_sent`, and then the next call must say
 `sent_before`.
 Not thread-safe: one sink per flusher thread and shard.
@@ -16,15 +19,19 @@ Not thread-safe: one sink per flusher thread and shard.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from server.batch import Batch, Encoded, Probe
 from server.clickhouse_tcp import BlockConnection, Target
 from server.clickhouse_url import AddressSource, ClickHouseAddress
+from server.deduplication import may_know_missing_rows, tokens_of
 from server.migrate import SchemaForm
-from server.retry import EarlierSendRunning
+from server.retry import EarlierSendRunning, TokensUsedUp
+
+logger = logging.getLogger(__name__)
 
 EARLIER_SEND_WAIT_S = 2.0
 """A killed INSERT that writes its part ends within moments. One whose connection was lost inside a block ends with the
@@ -37,10 +44,19 @@ EARLIER_SEND_POLL_S = 0.05
 class Stored:
     """What one `store` did; for the flusher's counters."""
 
-    events_sent: bool = False
-    ledger_sent: bool = False
     found: bool = False
     """An earlier send had stored the rows or the counts already."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """One block on its way into one table, and where to look whether it is there."""
+
+    target: Target
+    block: Encoded
+    token: str
+    batch_id: str
+    probe: Probe
 
 
 class Sink:
@@ -63,24 +79,17 @@ class Sink:
 
         `while_waiting`: see `BlockConnection.insert_block`; called at most once, while the rows are stored.
         """
-        stored = Stored()
         self.may_have_sent = False
+        found = False
         if sent_before:
-            self._settle(batch.events_token)
-            self._settle(batch.ledger_token)
+            self._settle([*tokens_of(batch.events_token), *tokens_of(batch.ledger_token)])
         if batch.events.rows:
-            if sent_before and self.has(self._events.table, batch.id, batch.events_probe):
-                stored.found = True
-            else:
-                self._insert(self._events, batch.events, batch.events_token, while_waiting)
-                stored.events_sent = True
+            sending = _Sending(self._events, batch.events, batch.events_token, batch.id, batch.events_probe)
+            found |= self._found_or_sent(sending, sent_before=sent_before, while_waiting=while_waiting)
         if batch.ledger.rows:
-            if sent_before and self.has(self._ledger.table, batch.id, batch.ledger_probe):
-                stored.found = True
-            else:
-                self._insert(self._ledger, batch.ledger, batch.ledger_token)
-                stored.ledger_sent = True
-        return stored
+            sending = _Sending(self._ledger, batch.ledger, batch.ledger_token, batch.id, batch.ledger_probe)
+            found |= self._found_or_sent(sending, sent_before=sent_before)
+        return Stored(found)
 
     def has(self, table: str, batch_id: str, probe: Probe) -> bool:
         """Whether rows of this batch are in `table`. One answers for all: an INSERT is one part."""
@@ -97,38 +106,66 @@ class Sink:
         if self._connection is not None:
             self._connection.close()
 
-    def _insert(
-        self, target: Target, block: Encoded, token: str, while_waiting: Callable[[], None] | None = None
-    ) -> None:
+    def _found_or_sent(
+        self, sending: _Sending, *, sent_before: bool, while_waiting: Callable[[], None] | None = None
+    ) -> bool:
+        """Whether the block was there already; if not, it is now. Raises `TokensUsedUp` and what an INSERT raises."""
+        table = sending.target.table
+        if not sent_before:
+            self._insert(sending, sending.token, while_waiting)
+            return False
+        if self._is_there(sending):
+            return True
+        self._insert(sending, sending.token, while_waiting)
+        if not may_know_missing_rows(self._connected(), table):
+            return False
+        for next_token in tokens_of(sending.token)[1:]:
+            if self._is_there(sending):
+                return False
+            logger.warning("%s knew an INSERT of batch %s and had no rows of it: sent again", table, sending.batch_id)
+            self._insert(sending, next_token)
+        if not self._is_there(sending):
+            raise TokensUsedUp(f"{table} knows every token of batch {sending.batch_id} and has no rows of it")
+        return False
+
+    def _is_there(self, sending: _Sending) -> bool:
+        return self.has(sending.target.table, sending.batch_id, sending.probe)
+
+    def _insert(self, sending: _Sending, token: str, while_waiting: Callable[[], None] | None = None) -> None:
         connection = self._connected()
         connection.may_have_sent = False
         try:
             connection.insert_block(
-                target, block.parts, token=token, query_id=query_id(token), while_waiting=while_waiting
+                sending.target,
+                sending.block.parts,
+                token=token,
+                query_id=query_id(token),
+                while_waiting=while_waiting,
             )
         finally:
             self.may_have_sent = self.may_have_sent or connection.may_have_sent
 
-    def _settle(self, token: str) -> None:
-        """Return when no INSERT with this token runs any more. Raises `EarlierSendRunning`."""
+    def _settle(self, tokens: Sequence[str]) -> None:
+        """Return when no INSERT with one of these tokens runs any more. Raises `EarlierSendRunning`."""
         connection = self._connected()
+        ids = [query_id(token) for token in tokens]
         deadline = time.monotonic() + EARLIER_SEND_WAIT_S
         killed = False
-        while self._is_running(connection, token):
+        while self._is_running(connection, ids):
             if not killed:
-                connection.select("KILL QUERY WHERE query_id = %(id)s ASYNC", {"id": query_id(token)})
+                connection.select("KILL QUERY WHERE query_id IN %(ids)s ASYNC", {"ids": ids})
                 killed = True
             if time.monotonic() > deadline:
-                raise EarlierSendRunning(f"INSERT {query_id(token)} still runs after {EARLIER_SEND_WAIT_S:g} s")
+                raise EarlierSendRunning(f"INSERT {ids[0]} still runs after {EARLIER_SEND_WAIT_S:g} s")
             time.sleep(EARLIER_SEND_POLL_S)
 
-    def _is_running(self, connection: BlockConnection, token: str) -> bool:
+    def _is_running(self, connection: BlockConnection, ids: Sequence[str]) -> bool:
         """On any replica of the cluster; one that is away cannot be asked, and then the token guards."""
         processes = "system.processes"
         if self._form.cluster:
             processes = f"clusterAllReplicas('{self._form.cluster}', system.processes)"
-        question = f"SELECT count() FROM {processes} WHERE query_id = %(id)s"  # noqa: S608 - a checked cluster name
-        rows = connection.select(question, {"id": query_id(token)}, skip_unavailable_shards=1)
+        question = f"SELECT count() FROM {processes} WHERE query_id IN %(ids)s"  # noqa: S608 - a checked cluster name
+        rows = connection.select(question, {"ids": ids}, skip_unavailable_shards=1)
         return bool(rows[0][0])
 
     def _connected(self) -> BlockConnection:

@@ -8,7 +8,7 @@ import ssl
 import pytest
 from clickhouse_driver import errors as driver_errors
 
-from server.retry import RULES, Backoff, EarlierSendRunning, SchemaMismatch, Verdict, classify
+from server.retry import RULES, Backoff, EarlierSendRunning, SchemaMismatch, TokensUsedUp, Verdict, classify
 
 
 @pytest.mark.parametrize("code", sorted(RULES))
@@ -42,6 +42,7 @@ def test_the_codes_agree_with_the_drivers_table() -> None:
         (driver_errors.NetworkError("[SSL: CERTIFICATE_VERIFY_FAILED] x"), Verdict.SCHEMA, "tls_certificate"),
         (SchemaMismatch("x"), Verdict.SCHEMA, "schema_mismatch"),
         (EarlierSendRunning("x"), Verdict.RETRY, "earlier_send_running"),
+        (TokensUsedUp("x"), Verdict.RETRY, "tokens_used_up"),
         (driver_errors.ServerException("new", 99_999), Verdict.DOUBTFUL, "code_99999"),
         (ValueError("ours"), Verdict.DOUBTFUL, "valueerror"),
     ],
