@@ -15,7 +15,7 @@ from __future__ import annotations
 from server.clickhouse_tcp import BlockConnection
 
 MOST_TOKENS = 8
-"""Of one series: each costs a server that is killed within the same moments of another attempt."""
+"""Of one series: one is used up by each attempt in which the server is killed in that moment."""
 
 
 def tokens_of(first: str) -> tuple[str, ...]:
