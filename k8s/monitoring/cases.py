@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from k8s.monitoring.rules import ALERTS, RUNBOOKS
+from k8s.monitoring.rules import ALERTS, RUNBOOKS, rule_groups
 
 POD = 'namespace="footfall", pod="footfall-collect-0"'
 ON_POD = {"namespace": "footfall", "pod": "footfall-collect-0"}
@@ -246,7 +246,7 @@ def rules_test(*, is_long: bool) -> dict[str, Any]:
         "rule_files": ["rules.yaml"],
         "evaluation_interval": "15m" if is_long else "1m",
         # promtool evaluates groups in random order otherwise, and alerts may see what was recorded one interval before.
-        "group_eval_order": ["footfall.recording", "footfall.alerts"],
+        "group_eval_order": [group["name"] for group in rule_groups()["groups"]],
         "tests": tests,
     }
 
