@@ -12,7 +12,13 @@ tables, may not show for a while what another one stored, so rows that are missi
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+
 from server.clickhouse_tcp import BlockConnection
+from server.retry import TokensUsedUp
+
+logger = logging.getLogger(__name__)
 
 MOST_TOKENS = 8
 """Of one series: one is used up by each attempt in which the server is killed in that moment."""
@@ -21,6 +27,25 @@ MOST_TOKENS = 8
 def tokens_of(first: str) -> tuple[str, ...]:
     """The series of tokens under which one INSERT may be sent, one after the other."""
     return (first, *(f"{first}.{number}" for number in range(2, MOST_TOKENS + 1)))
+
+
+def send_again(
+    connection: BlockConnection, table: str, first: str, send: Callable[[str], None], is_there: Callable[[], bool]
+) -> None:
+    """Carry out an INSERT that may have been sent before, under the first of its tokens by which its rows are there.
+
+    `send(token)` is the INSERT, `is_there()` asks for its rows. Raises what these raise, and `TokensUsedUp`.
+    """
+    send(first)
+    if not may_know_missing_rows(connection, table):
+        return
+    for token in tokens_of(first)[1:]:
+        if is_there():
+            return
+        logger.warning("%s knew INSERT %s and had no rows of it: sent again", table, first)
+        send(token)
+    if not is_there():
+        raise TokensUsedUp(f"{table} knows every token of INSERT {first} and has no rows of it")
 
 
 def may_know_missing_rows(connection: BlockConnection, table: str) -> bool:

@@ -15,10 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from server.clickhouse_tcp import BlockConnection
-from server.deduplication import may_know_missing_rows, tokens_of
+from server.deduplication import send_again
 from server.migrate import SchemaForm
 from server.queries import run_query
-from server.retry import TokensUsedUp
 
 Progress = Callable[[int, int, str], None]
 """Told (steps done, steps in all, what is done now); may raise to end the work."""
@@ -74,12 +73,13 @@ class RowsOfSite:
 
         Raises what ClickHouse's driver raises, `MutationFailed`, and what `progress` raises.
         """
-        months = [int(str(month)) for (month,) in self._run("destruction_months")]
+        months = [(int(str(month)), bool(is_counted)) for month, is_counted in self._run("destruction_months")]
         tables = [str(table) for (table,) in run_query(self._connection, "tables_of_sites")]
         others = [table for table in tables if table not in (self._form.events, self._form.ledger)]
         self._steps = len(months) + len(others) + len(tables) + 1
-        for month in months:
-            self._post(month)
+        for month, is_counted in months:
+            if is_counted:
+                self._post(month)
             self._delete(
                 self._form.events,
                 f"toYYYYMM(hour) = {month} AND batch_time <= toDateTime({self._until_s}, 'UTC')",
@@ -99,19 +99,19 @@ class RowsOfSite:
 
     def _post(self, month: int) -> None:
         """Raises `TokensUsedUp`."""
-        if self._run("destruction_posted", month=month) or not self._run("destruction_counted", month=month):
-            return
-        tokens = tokens_of(f"destroy-{self._site_id}-{self._number}-{month}")
-        if not may_know_missing_rows(self._connection, self._form.ledger):
-            tokens = tokens[:1]
-        for token in tokens:
+
+        def is_posted() -> bool:
+            return bool(self._run("destruction_posted", month=month))
+
+        def post(token: str) -> None:
             settings = {"insert_deduplicate": 1, "insert_deduplication_token": token, "async_insert": 0}
             if self._form.cluster:
                 settings["insert_distributed_sync"] = 1
             run_query(self._connection, "destruction_post", **self._parameters(month=month), settings=settings)
-            if len(tokens) == 1 or self._run("destruction_posted", month=month):
-                return
-        raise TokensUsedUp(f"{self._form.ledger} knows every token of a destruction of site {self._site_id}")
+
+        if not is_posted():
+            token = f"destroy-{self._site_id}-{self._number}-{month}"
+            send_again(self._connection, self._form.ledger, token, post, is_posted)
 
     def _delete(self, table: str, condition: str, what: str) -> None:
         """Delete rows, if there are any: a mutation looks at every part of a table, other sites' too."""

@@ -19,7 +19,6 @@ Not thread-safe: one sink per flusher thread and shard.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,11 +26,9 @@ from dataclasses import dataclass
 from server.batch import Batch, Encoded, Probe
 from server.clickhouse_tcp import BlockConnection, Target
 from server.clickhouse_url import AddressSource, ClickHouseAddress
-from server.deduplication import may_know_missing_rows, tokens_of
+from server.deduplication import send_again, tokens_of
 from server.migrate import SchemaForm
-from server.retry import EarlierSendRunning, TokensUsedUp
-
-logger = logging.getLogger(__name__)
+from server.retry import EarlierSendRunning
 
 EARLIER_SEND_WAIT_S = 2.0
 """A killed INSERT that writes its part ends within moments. One whose connection was lost inside a block ends with the
@@ -110,26 +107,21 @@ class Sink:
         self, sending: _Sending, *, sent_before: bool, while_waiting: Callable[[], None] | None = None
     ) -> bool:
         """Whether the block was there already; if not, it is now. Raises `TokensUsedUp` and what an INSERT raises."""
-        table = sending.target.table
         if not sent_before:
             self._insert(sending, sending.token, while_waiting)
             return False
-        if self._is_there(sending):
-            return True
-        self._insert(sending, sending.token, while_waiting)
-        if not may_know_missing_rows(self._connected(), table):
-            return False
-        for next_token in tokens_of(sending.token)[1:]:
-            if self._is_there(sending):
-                return False
-            logger.warning("%s knew an INSERT of batch %s and had no rows of it: sent again", table, sending.batch_id)
-            self._insert(sending, next_token)
-        if not self._is_there(sending):
-            raise TokensUsedUp(f"{table} knows every token of batch {sending.batch_id} and has no rows of it")
-        return False
 
-    def _is_there(self, sending: _Sending) -> bool:
-        return self.has(sending.target.table, sending.batch_id, sending.probe)
+        def is_there() -> bool:
+            return self.has(sending.target.table, sending.batch_id, sending.probe)
+
+        if is_there():
+            return True
+
+        def send(token: str) -> None:
+            self._insert(sending, token, while_waiting if token == sending.token else None)
+
+        send_again(self._connected(), sending.target.table, sending.token, send, is_there)
+        return False
 
     def _insert(self, sending: _Sending, token: str, while_waiting: Callable[[], None] | None = None) -> None:
         connection = self._connected()

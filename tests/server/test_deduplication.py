@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from server.batch import Batch, prepare, targets
-from server.clickhouse_tcp import BlockConnection
+from server.batch import Batch, Encoded, prepare, targets
+from server.clickhouse_tcp import BlockConnection, Target
 from server.deduplication import MOST_TOKENS, may_know_missing_rows, tokens_of
 from server.destruction import RowsOfSite
 from server.migrate import SchemaForm, migrate
@@ -53,11 +53,17 @@ def lose_parts(server: ClickHouseServer, table: str) -> None:
     server.start()
 
 
+def block_of(batch: Batch, table: str) -> tuple[Target, Encoded, str]:
+    """What of a batch goes into a table, and its first token."""
+    events, ledger = targets(FORM)
+    if table == "events":
+        return events, batch.events, batch.events_token
+    return ledger, batch.ledger, batch.ledger_token
+
+
 def use_up(server: ClickHouseServer, batch: Batch, table: str, tokens: int) -> None:
     """Have the server know the first so many tokens of a block that it does not have."""
-    is_events = table == "events"
-    target, block = (targets(FORM)[0], batch.events) if is_events else (targets(FORM)[1], batch.ledger)
-    first = batch.events_token if is_events else batch.ledger_token
+    target, block, first = block_of(batch, table)
     with closing(BlockConnection(server.address)) as connection:
         connection.command(f"SYSTEM STOP MERGES {table}")
         for token in tokens_of(first)[:tokens]:
@@ -76,8 +82,7 @@ def test_a_server_that_was_killed_drops_what_it_does_not_have(
 ) -> None:
     """Why nothing is believed to be stored because a repetition was acknowledged."""
     use_up(server, batch, table, 1)
-    target, block = (targets(FORM)[0], batch.events) if table == "events" else (targets(FORM)[1], batch.ledger)
-    token = batch.events_token if table == "events" else batch.ledger_token
+    target, block, token = block_of(batch, table)
     with closing(BlockConnection(server.address)) as connection:
         connection.insert_block(target, block.parts, token=token, query_id="again")
         assert may_know_missing_rows(connection, table)
@@ -110,7 +115,7 @@ def test_what_a_destruction_takes_is_counted_all_the_same(server: ClickHouseServ
     for site_id in (1, 2):
         with closing(BlockConnection(server.address)) as connection:
             rows = RowsOfSite(connection, FORM, site_id, LATER_S, 1, lambda *_: None)
-            ((month,),) = run_query(connection, "destruction_months", site_id=site_id, until_s=LATER_S)
+            ((month, _),) = run_query(connection, "destruction_months", site_id=site_id, until_s=LATER_S)
             rows._post(int(str(month)))
         if site_id == 1:
             lose_parts(server, "ledger")
