@@ -20,7 +20,7 @@ from urllib.request import urlopen
 
 from bench.procfs import process_tree
 from rust_ext import scan_segment
-from tests.services.clickhouse import free_port
+from server.loopback_port import free_port
 
 START_DEADLINE_S = 60.0
 

@@ -32,6 +32,7 @@ from typing import Literal
 
 from server.clickhouse_url import ClickHouseAddress
 from server.embedded_child import EXIT_IN_USE
+from server.loopback_port import free_port
 from server.retry import Backoff
 
 logger = logging.getLogger(__name__)
@@ -212,7 +213,7 @@ class EmbeddedClickHouse:
             self._stopping.wait(delay_s)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        self._port = _free_port(self._port)
+        self._port = free_port(self._port)
         log_path = self.home / "clickhouse.log"
         too_long = log_path.exists() and log_path.stat().st_size > LOG_LIMIT_BYTES
         with log_path.open("wb" if too_long else "ab") as log:
@@ -236,20 +237,6 @@ class EmbeddedClickHouse:
 def _close_pipe(child: subprocess.Popen[bytes]) -> None:
     if child.stdin is not None:
         child.stdin.close()
-
-
-def _free_port(preferred: int) -> int:
-    """`preferred` when nobody listens there, else any free loopback port."""
-    for port in (preferred, 0):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            bound: int = probe.getsockname()[1]
-            return bound
-    raise EmbeddedUnavailable("no free loopback port")
 
 
 @contextmanager

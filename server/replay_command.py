@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from server.config import Settings, child_environment
+from server.loopback_port import free_port
 from server.replay import (
     DEFAULT_CONNECTIONS,
     DEFAULT_PATIENCE_S,
@@ -179,11 +179,3 @@ def stop(child: subprocess.Popen[bytes], deadline_s: float) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -13,7 +13,7 @@ from bench.harness import Cpus
 from bench.load.spending import place, roles
 from server.clickhouse_tcp import BlockConnection
 from server.embedded import home_folder, published_address
-from tests.services.clickhouse import free_port
+from server.loopback_port import free_port
 from tests.services.footfall import FootfallServer, running_footfall
 from tests.services.nginx import running_nginx
 from tests.services.tls import make_certificate

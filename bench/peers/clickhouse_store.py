@@ -15,7 +15,7 @@ from bench.peers.peer import AbsentError
 from server.clickhouse_tcp import BlockConnection
 from server.clickhouse_url import ClickHouseAddress
 from server.embedded import EmbeddedUnavailable, find_engine
-from tests.services.clickhouse import free_port
+from server.loopback_port import free_port
 from tests.services.redis import wait_for_port
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.procfs import process_tree
 from bench.traffic import Hit, http_request
-from tests.services.clickhouse import free_port
+from server.loopback_port import free_port
 from tests.services.redis import wait_for_port
 
 # In every request of every peer; none looks at it for routing but those that tell sites apart by it.

@@ -27,8 +27,8 @@ from bench.harness import Budget, Result, Run
 from bench.procfs import anonymous_mib, cpu_s, process_tree
 from bench.traffic import TrafficMix, event_body, generate_hits, http_request
 from bench.wrk import run_wrk, write_script
+from server.loopback_port import free_port
 from tests.services import program
-from tests.services.clickhouse import free_port
 from tests.services.nginx import running_nginx
 
 # Enough different requests that caches see real variety, few enough that wrk's Lua holds them (about 50 MB).

@@ -25,6 +25,7 @@ from bench.suites import load
 from server.clickhouse_tcp import BlockConnection
 from server.migrate import SchemaForm, migrate
 from tests.services.clickhouse import fresh_database, shared_clickhouse
+from tests.services.closed_port import closed_port
 
 STALL_S = 0.4
 RATE_PER_S = 500.0
@@ -46,7 +47,8 @@ class StallingServer:
         threading.Thread(target=self._accept, name="stalling-server", daemon=True).start()
 
     def close(self) -> None:
-        """Take no more."""
+        """Take no more: without the shutdown, an accept that waits would take one more."""
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self) -> None:
@@ -144,10 +146,10 @@ def test_a_closed_loop_sends_as_soon_as_it_is_answered(tmp_path: Path) -> None:
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    with stalling_server() as server:
-        pass
-    with pytest.raises(GeneratorError, match="nobody takes connections"):
-        attacked(server, tmp_path)
+    requests = tmp_path / "requests"
+    requests.write_bytes(ready_requests(is_short=False))
+    with closed_port() as port, pytest.raises(GeneratorError, match="nobody takes connections"):
+        RunningAttack(Attack(port, requests, RATE_PER_S, SECONDS), choose_cpus().client).wait()
 
 
 @pytest.fixture

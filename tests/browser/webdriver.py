@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from server.loopback_port import free_port
 from tests.browser.chromium import ARGUMENTS, PERSON
 from tests.services import program
-from tests.services.clickhouse import free_port
 
 START_TIMEOUT_S = 60.0
 STEP_TIMEOUT_S = 30.0

@@ -23,11 +23,11 @@ from jobs.job import Shard
 from server.app_database import open_app_database, reading, writing
 from server.clock import now_ms
 from server.config import Settings, child_environment, load_settings
+from server.loopback_port import free_port
 from server.models import JobRun, Task
 from server.tasks import TaskQueue
 from tests.adversity.fault_proxy import FaultProxy
 from tests.jobs.doubles import HOUR_MS
-from tests.services.clickhouse import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FOOTFALL = (sys.executable, "-c", "import sys; from server.cli import main; sys.exit(main())")

@@ -17,9 +17,10 @@ import pytest
 from server.clickhouse_tcp import BlockConnection
 from server.config import load_settings
 from server.embedded import find_engine, wait_until_ready
+from server.loopback_port import free_port
 from server.store import open_store
 from tests.k8s.built import K8S
-from tests.services.clickhouse import CHECKOUT, free_port
+from tests.services.clickhouse import CHECKOUT
 
 USERS = K8S / "apps/footfall/overlays/single/clickhouse/users.xml"
 PASSWORD = "made up for a test"

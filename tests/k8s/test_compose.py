@@ -19,10 +19,11 @@ import yaml
 
 from k8s.compose import end_to_end, passwords
 from server.config import Settings, load_settings
+from server.loopback_port import free_port
 from server.supervisor import KILL_AFTER_GRACE_S
 from tests.k8s.built import K8S, overlay, pods
 from tests.services import program
-from tests.services.clickhouse import free_port
+from tests.services.closed_port import closed_port
 from tests.services.footfall import CHECKOUT, COMMAND, running_footfall
 from tests.services.redis import wait_for_port
 from tests.services.tls import make_certificate
@@ -172,5 +173,6 @@ def test_the_suite_passes_on_real_stores_behind_nginx(
 
 def test_the_suite_fails_where_nothing_answers(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.setattr(end_to_end, "STORED_WITHIN_S", 0.0)
-    assert end_to_end.main(["--url", f"http://127.0.0.1:{free_port()}", "--", sys.executable]) == 1
+    with closed_port() as port:
+        assert end_to_end.main(["--url", f"http://127.0.0.1:{port}", "--", sys.executable]) == 1
     assert "FAILED probes" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from server.clickhouse_tcp import CLIENT_REVISION, BlockConnection, Target, cano
 from server.clickhouse_url import ClickHouseAddress
 from server.retry import SchemaMismatch, Verdict, classify
 from tests.reference.driver_block import bare_block, block_frames, frames
-from tests.services.clickhouse import free_port
+from tests.services.closed_port import closed_port
 
 COLUMNS = (("site", "UInt32"), ("name", "LowCardinality(String)"), ("kind", "Enum8('a' = 1, 'b' = 2)"))
 TARGET = Target("t", COLUMNS)
@@ -112,16 +112,18 @@ def test_a_block_cut_short_is_set_aside_in_the_end(connection: BlockConnection) 
 
 
 def test_the_next_replica_is_used_when_one_is_down(store_address: ClickHouseAddress) -> None:
-    address = dataclasses.replace(store_address, hosts=(("127.0.0.1", free_port()), *store_address.hosts))
-    opened = BlockConnection(address)
-    assert opened.select("SELECT 1") == [(1,)]
-    opened.close()
+    with closed_port() as port:
+        address = dataclasses.replace(store_address, hosts=(("127.0.0.1", port), *store_address.hosts))
+        opened = BlockConnection(address)
+        assert opened.select("SELECT 1") == [(1,)]
+        opened.close()
 
 
 def test_nobody_there_is_retriable() -> None:
-    opened = BlockConnection(ClickHouseAddress(hosts=(("127.0.0.1", free_port()),), database="x"))
-    with pytest.raises(driver_errors.NetworkError) as caught:
-        opened.insert_block(TARGET, block(1), token="n", query_id="n")
+    with closed_port() as port:
+        opened = BlockConnection(ClickHouseAddress(hosts=(("127.0.0.1", port),), database="x"))
+        with pytest.raises(driver_errors.NetworkError) as caught:
+            opened.insert_block(TARGET, block(1), token="n", query_id="n")
     assert classify(caught.value).label == "network"
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from server import supervisor as supervision
 from server.config import Role, Settings, load_settings
+from server.loopback_port import free_port
 from server.supervisor import Supervisor
-from tests.services.clickhouse import free_port
 
 STUB = "tests.server.stub_worker"
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from server.clickhouse_tcp import BlockConnection
 from server.clickhouse_url import ClickHouseAddress, parse_clickhouse_url
 from server.embedded import EmbeddedClickHouse, find_engine, wait_until_ready
+from server.loopback_port import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -99,14 +100,6 @@ class ClickHouseServer:
             assert self._child.stdin is not None
             self._child.stdin.close()
             self._child = None
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

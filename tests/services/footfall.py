@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.services.clickhouse import free_port
+from server.loopback_port import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 60.0

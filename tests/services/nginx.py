@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from server.loopback_port import free_port
 from tests.services import program
-from tests.services.clickhouse import free_port
 from tests.services.redis import wait_for_port
 
 CONFIG = """daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;

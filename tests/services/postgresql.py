@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from server.loopback_port import free_port
 from tests.services import program
-from tests.services.clickhouse import free_port
 from tests.services.redis import wait_for_port
 
 # PostgreSQL refuses to run as root; Debian's package makes this user.

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import redis
 
+from server.loopback_port import free_port
 from tests.services import program
-from tests.services.clickhouse import free_port
 
 START_TIMEOUT_S = 10.0
 

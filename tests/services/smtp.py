@@ -17,7 +17,7 @@ from typing import Any, Literal
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from tests.services.clickhouse import free_port
+from server.loopback_port import free_port
 from tests.services.tls import make_certificate
 
 USER, PASSWORD = "postman", "pass word/1"

@@ -11,8 +11,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from server.loopback_port import free_port
 from tests.services import program
-from tests.services.clickhouse import free_port
 from tests.services.redis import wait_for_port
 
 

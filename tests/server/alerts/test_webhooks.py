@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import traceback
 from collections.abc import Iterator
 
@@ -11,6 +10,7 @@ import pytest
 from server.alerts import webhooks
 from server.alerts.webhooks import WebhookUnreachable, post_json
 from server.tasks import TaskFailed
+from tests.services.closed_port import closed_port
 from tests.services.webhook import WebhookReceiver, running_webhook
 
 
@@ -61,10 +61,13 @@ def test_a_connection_that_ends_without_an_answer(receiver: WebhookReceiver) -> 
 
 
 def test_no_error_names_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    for url in (f"http://127.0.0.1:{port}/secret-path", "http://[bad/secret-path", "http://host.invalid/secret-path"):
-        with pytest.raises(WebhookUnreachable) as caught:
-            post_json(url, {"text": "x"})
-        assert "secret-path" not in "".join(traceback.format_exception(caught.value))
+    with closed_port() as port:
+        for url in (
+            f"http://127.0.0.1:{port}/secret-path",
+            "http://[bad/secret-path",
+            "http://host.invalid/secret-path",
+        ):
+            with pytest.raises(WebhookUnreachable) as caught:
+                post_json(url, {"text": "x"})
+            assert "secret-path" not in "".join(traceback.format_exception(caught.value))
     assert webhooks.CONNECT_TIMEOUT_S < webhooks.DEADLINE_S

@@ -21,6 +21,7 @@ from tests.server.mail.test_mailer import Post
 from tests.server.tasks.fixtures import NOON_MS, SECRET_KEY, Clock, make_bench, opened
 from tests.services import smtp
 from tests.services.app_databases import copy_sqlite
+from tests.services.closed_port import closed_port
 from tests.services.smtp import PASSWORD, USER, running_smtp
 
 
@@ -113,9 +114,7 @@ def test_a_refused_sender_is_the_operators_to_mend(server: smtp.SmtpServer) -> N
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    with pytest.raises(MailDeferred, match="ConnectionRefusedError"):
+    with closed_port() as port, pytest.raises(MailDeferred, match="ConnectionRefusedError"):
         transport(port, Security.NONE).send(a_mail())
 
 

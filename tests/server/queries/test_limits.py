@@ -26,7 +26,7 @@ from server.queries.event_reader import EventReader, ReadLimits, Ticket
 from server.queries.parsing import SiteFacts, parse_query
 from server.queries.periods import SiteCalendar
 from tests.server.queries.traffic import event, store_with
-from tests.services.clickhouse import free_port
+from tests.services.closed_port import closed_port
 
 SLOW = (
     "SELECT sleepEachRow(0.1) FROM numbers(100) "
@@ -109,9 +109,10 @@ def test_a_revoked_query_does_not_start(reader: EventReader) -> None:
 
 
 def test_a_store_that_is_away() -> None:
-    address = ClickHouseAddress(hosts=(("127.0.0.1", free_port()),), database="x", connect_timeout_s=0.2)
-    with reading(address, ReadLimits()) as reader, pytest.raises(StoreAway, match="try again"):
-        reader.rows("SELECT 1", {})
+    with closed_port() as port:
+        address = ClickHouseAddress(hosts=(("127.0.0.1", port),), database="x", connect_timeout_s=0.2)
+        with reading(address, ReadLimits()) as reader, pytest.raises(StoreAway, match="try again"):
+            reader.rows("SELECT 1", {})
 
 
 def test_a_pattern_that_is_none(client: Client, reader: EventReader, site_id: int) -> None:
