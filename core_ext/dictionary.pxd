@@ -14,10 +14,10 @@ widened when the 257th and the 65,537th key arrive.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memset
 
 from core_ext.column cimport put_string, put_u64
-from core_ext.cursor cimport load_u16, load_u32, load_u64
+from core_ext.cursor cimport load_u32, load_u64, same_bytes
 from core_ext.rowlog cimport stored_string_bytes
 
 cdef extern from *:
@@ -139,7 +139,7 @@ cdef inline bint same_key(const Key* one, const Key* other) noexcept nogil:
         one.head == other.head
         and one.tail == other.tail
         and one.size_bytes == other.size_bytes
-        and (one.size_bytes <= SHORT_KEY_BYTES or memcmp(one.text, other.text, one.size_bytes) == 0)
+        and (one.size_bytes <= SHORT_KEY_BYTES or same_bytes(one.text, other.text, one.size_bytes))
     )
 
 
@@ -251,9 +251,17 @@ cdef inline bint dictionary_put(
     return True
 
 
-cdef inline void dictionary_repeat(Dictionary* dictionary, size_t row) noexcept nogil:
-    """Row `row` has the text of the row before; not for row 0."""
-    store_number(dictionary, row, dictionary.row_number)
+cdef inline void dictionary_repeat(Dictionary* dictionary, size_t first, size_t end) noexcept nogil:
+    """Rows `first` … `end` - 1 have the text of the row before; not for row 0."""
+    cdef size_t row
+    if dictionary.width_log2 == 0:
+        memset(dictionary.numbers + first, dictionary.row_number, end - first)
+    elif dictionary.width_log2 == 1:
+        for row in range(first, end):
+            (<uint16_t*>dictionary.numbers)[row] = <uint16_t>dictionary.row_number
+    else:
+        for row in range(first, end):
+            (<uint32_t*>dictionary.numbers)[row] = dictionary.row_number
 
 
 cdef inline size_t dictionary_head_bytes(const Dictionary* dictionary) noexcept nogil:

@@ -7,7 +7,7 @@ Ownership: `EventsColumns` owns every buffer below it; dictionary keys and runs 
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
 from core_ext.column cimport (
     Pieces,
@@ -23,7 +23,7 @@ from core_ext.column cimport (
     text_put,
     write_block_head,
 )
-from core_ext.cursor cimport Cursor, load_i64, load_u16, load_u32, load_u64, take
+from core_ext.cursor cimport Cursor, load_i64, load_u16, load_u32, load_u64, same_bytes, take
 from core_ext.dictionary cimport (
     LOW_CARDINALITY_FLAGS,
     LOW_CARDINALITY_VERSION,
@@ -152,10 +152,13 @@ cdef enum AddResult:
     ADD_CHANGED
 
 
-# Neighbouring strings of the last row that was not a repetition; NULL before the first. Borrowed from the segment.
+# Neighbouring strings of `row`, the last that was not a repetition; NULL before the first. The rows after it repeat them,
+# and get their numbers together when one does not. Borrowed from the segment.
 cdef struct Run:
     const uint8_t* sizes
     const uint8_t* texts
+    size_t size_bytes
+    size_t row
 
 
 cdef struct EventsColumns:
@@ -165,9 +168,11 @@ cdef struct EventsColumns:
     # Of each SHAPE_FIXED column, `rows` values.
     uint8_t *fixed[EVENTS_COLUMN_COUNT]
     Dictionary[DICTIONARIES] dictionaries
-    # utm_source … click_id, country … os_version, event_name and revenue_currency
+    # utm_source … click_id
     Run campaign
+    # country … os_version
     Run client
+    # event_name, revenue_currency
     Run event
     TextColumn path
     TextColumn referrer
@@ -277,29 +282,39 @@ cdef inline AddResult add_string(
     return ADD_OK if dictionary_put(&columns.dictionaries[field], row, text, size) else ADD_NO_MEMORY
 
 
+cdef inline void fill_run(
+    EventsColumns* columns, const Run* run, size_t first, size_t end, size_t row
+) noexcept nogil:
+    """The rows before `row` that repeat strings `first` … `end` - 1."""
+    cdef size_t field
+    if run.sizes == NULL or run.row + 1 == row:
+        return
+    for field in range(first, end):
+        dictionary_repeat(&columns.dictionaries[field], run.row + 1, row)
+
+
 cdef inline AddResult add_string_run(
     EventsColumns* columns, Run* run, size_t row, size_t first, size_t end, const uint8_t* lengths, Cursor* rest
 ) noexcept nogil:
     """Strings `first` … `end` - 1, none of them a text column. Neighbouring rows are mostly one visitor's, so a run
     that equals the row's before, sizes and bytes, costs one comparison."""
-    cdef size_t field, size_bytes = 0
+    cdef size_t field
     cdef const uint8_t* sizes = lengths + 2 * first
     cdef const uint8_t* texts = rest.at
     cdef AddResult result
-    if run.sizes != NULL and memcmp(sizes, run.sizes, 2 * (end - first)) == 0:
-        for field in range(first, end):
-            size_bytes += load_u16(lengths + 2 * field)
-        if size_bytes <= rest.left and memcmp(texts, run.texts, size_bytes) == 0:
-            take(rest, size_bytes)
-            for field in range(first, end):
-                dictionary_repeat(&columns.dictionaries[field], row)
+    if run.sizes != NULL and same_bytes(sizes, run.sizes, 2 * (end - first)):
+        if run.size_bytes <= rest.left and same_bytes(texts, run.texts, run.size_bytes):
+            take(rest, run.size_bytes)
             return ADD_OK
+    fill_run(columns, run, first, end, row)
     for field in range(first, end):
         result = add_string(columns, row, field, lengths, rest)
         if result != ADD_OK:
             return result
     run.sizes = sizes
     run.texts = texts
+    run.size_bytes = rest.at - texts
+    run.row = row
     return ADD_OK
 
 
@@ -312,14 +327,19 @@ cdef inline AddResult add_strings(
         result = add_string(columns, row, field, lengths, rest)
         if result != ADD_OK:
             return result
-    result = add_string_run(
-        columns, &columns.campaign, row, STRING_UTM_SOURCE, STRING_CLICK_ID + 1, lengths, rest
-    )
+    result = add_string_run(columns, &columns.campaign, row, STRING_UTM_SOURCE, STRING_CLICK_ID + 1, lengths, rest)
     if result == ADD_OK:
         result = add_string_run(columns, &columns.client, row, STRING_COUNTRY, STRING_OS_VERSION + 1, lengths, rest)
     if result == ADD_OK:
         result = add_string_run(columns, &columns.event, row, STRING_EVENT_NAME, STRING_FIELDS, lengths, rest)
     return result
+
+
+cdef inline void fill_runs(EventsColumns* columns) noexcept nogil:
+    """After the last row."""
+    fill_run(columns, &columns.campaign, STRING_UTM_SOURCE, STRING_CLICK_ID + 1, columns.rows)
+    fill_run(columns, &columns.client, STRING_COUNTRY, STRING_OS_VERSION + 1, columns.rows)
+    fill_run(columns, &columns.event, STRING_EVENT_NAME, STRING_FIELDS, columns.rows)
 
 
 cdef inline AddResult add_props(EventsColumns* columns, uint8_t count, Cursor* rest) noexcept nogil:
@@ -447,6 +467,7 @@ cdef inline bint events_pieces(EventsColumns* columns, bint block_info) noexcept
     columns.glue = <uint8_t*>malloc(glue_bytes(columns))
     if columns.glue == NULL or not pieces_open(pieces, PIECES_PER_COLUMN * EVENTS_COLUMN_COUNT + 1):
         return False
+    fill_runs(columns)
     listed = columns.glue
     out = write_block_head(columns.glue, EVENTS_COLUMN_COUNT, columns.rows, block_info)
     for i in range(EVENTS_COLUMN_COUNT):

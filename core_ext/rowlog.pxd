@@ -89,7 +89,8 @@ cdef inline Fault check_hit(Cursor record, const Partition* partition, Totals* t
     cdef const uint8_t* strings
     cdef const uint8_t* entry
     cdef const uint8_t* text
-    cdef size_t field, strings_bytes = 0, prop_value_bytes = 0
+    cdef uint32_t field, strings_bytes = 0
+    cdef size_t prop_value_bytes = 0
     cdef uint16_t key_bytes, value_bytes
     cdef uint8_t i, props, metrics
     cdef Fault fault

@@ -2,18 +2,27 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from core_ext.cursor cimport load_u64
+from core_ext.cursor cimport load_u32, load_u64
 
 
 cdef inline bint is_ascii(const uint8_t* text, size_t size_bytes) noexcept nogil:
-    cdef uint64_t bits = 0
+    """The last word overlaps the one before: a loop over what is left, of any length, is one that no processor foresees."""
+    cdef uint64_t bits
     cdef size_t i = 0
-    while i + 8 <= size_bytes:
-        bits |= load_u64(text + i)
-        i += 8
-    while i < size_bytes:
-        bits |= text[i]
-        i += 1
+    if size_bytes >= 8:
+        bits = load_u64(text + size_bytes - 8)
+        while i + 32 < size_bytes:
+            bits |= load_u64(text + i) | load_u64(text + i + 8) | load_u64(text + i + 16) | load_u64(text + i + 24)
+            i += 32
+        while i + 8 < size_bytes:
+            bits |= load_u64(text + i)
+            i += 8
+    elif size_bytes >= 4:
+        bits = load_u32(text) | load_u32(text + size_bytes - 4)
+    elif size_bytes:
+        bits = text[0] | text[size_bytes >> 1] | text[size_bytes - 1]
+    else:
+        return True
     return (bits & <uint64_t>0x8080808080808080) == 0
 
 
