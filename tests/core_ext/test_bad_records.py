@@ -147,6 +147,17 @@ def test_utf8_as_python_sees_it(text: bytes) -> None:
     agrees_with_the_twin([replace(Hit(), strings=(*Hit().strings[:-1], text)).payload()])
 
 
+@pytest.mark.parametrize("size_bytes", [*range(1, 42), 63, 64, 65, 100])
+def test_a_byte_that_is_no_text_is_seen_at_every_place(size_bytes: int) -> None:
+    texts = [bytearray(b"x" * size_bytes) for _ in range(size_bytes)]
+    for place, text in enumerate(texts):
+        text[place] = 0x80
+    in_strings = [replace(Hit(), strings=(*Hit().strings[:-1], bytes(text))).payload() for text in texts]
+    in_props = [Hit(props=((bytes(text), b""),)).payload() for text in texts]
+    block = encode(build_segment([*in_strings, *in_props]))
+    assert block.bad_records == [(number, RecordFault.UTF8) for number in range(2 * size_bytes)]
+
+
 @pytest.mark.parametrize(
     "text",
     [

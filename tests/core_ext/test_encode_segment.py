@@ -66,6 +66,30 @@ def test_row_numbers_widen_with_the_dictionary(keys: int) -> None:
 
 
 @pytest.mark.parametrize("keys", [256, 257, 65_537])
+def test_rows_that_repeat_their_neighbour_cross_a_widening(keys: int) -> None:
+    hits = [
+        Hit(visitor_id=number, sequence=again).with_strings(utm_term=f"t{number}", browser=f"b{number // 2}")
+        for number in range(keys + 2)
+        for again in range(1 + number % 3)
+    ]
+    segment = build_segment(hits)
+    assert sent(encode(segment)) == expected(hits, segment)
+
+
+@pytest.mark.parametrize("size_bytes", [*range(1, 41), 64, 65])
+def test_texts_that_differ_in_one_place(size_bytes: int) -> None:
+    texts = ["x" * size_bytes]
+    for place in range(size_bytes):
+        texts += [texts[0][:place] + "y" + texts[0][place + 1 :], texts[0]]
+    hits = [
+        Hit(visitor_id=number, props=((text.encode(), b""),)).with_strings(hostname=text, timezone=text)
+        for number, text in enumerate(texts)
+    ]
+    segment = build_segment(hits)
+    assert sent(encode(segment)) == expected(hits, segment)
+
+
+@pytest.mark.parametrize("keys", [256, 257, 65_537])
 def test_row_numbers_of_prop_keys_widen(keys: int) -> None:
     names = [b"k%d" % number for number in range(keys)]
     hits = [
