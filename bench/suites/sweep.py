@@ -2,13 +2,14 @@
 
 | line | what |
 |---|---|
-| sweep_rows_per_s | rows of a backlog stored per second at the recommended batch and flush parallelism |
-| sweep_age_hits_per_cpu_s | hits for a CPU second of Footfall and its store at the recommended age |
-| sweep_recommended_vs_default | the same, recommended against defaults, taking turns under the same load |
+| sweep_rows_per_s | rows of a backlog stored per second with the batch and flush parallelism that were found |
+| sweep_age_hits_per_cpu_s | hits for a CPU second of Footfall and its store at the age that was found |
+| sweep_found_vs_default | the same, what was found against the defaults, taking turns under the same load |
 
-`bench.sweep` says what is measured and why not every combination. Durability is a promise and not a matter of tuning:
-its cost is shown, the recommendation keeps `process`. The report is `.make/reports/sweep.html`, with the ConfigMap
-beside it as `footfall-batch.yaml`; `--keep` names another folder. Less than 15 minutes, less than one with `--quick`.
+What was found is recommended where the last line shows a gain, else the defaults are. `bench.sweep` says what is
+measured and why not every combination. Durability is a promise and not a matter of tuning: its cost is shown, the
+recommendation keeps `process`. The report is `.make/reports/sweep.html`, with the ConfigMap beside it as
+`footfall-batch.yaml`; `--keep` names another folder. Less than 15 minutes, less than one with `--quick`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from bench.harness import Result, Run, machine, pinned
 from bench.load.generator import CHECKOUT, generator_path
 from bench.sweep.backlog import Backlog, BatchPoint
 from bench.sweep.configmap import AGE_PER_POD_MS, config_map
-from bench.sweep.knee import knee
+from bench.sweep.knee import NEARLY, knee
 from bench.sweep.live import Live, LivePoint
 from bench.sweep.page import sweep_page
 from server.config import BatchSettings, Durability
@@ -66,7 +67,7 @@ def measure(run: Run) -> Iterator[Result]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="footfall-sweep-")))
         batches = measure_backlog(run, folder)
-        with_batch = recommend_batch(batches)
+        with_batch = find_batch(batches)
         chosen = next(
             point
             for point in batches
@@ -92,23 +93,25 @@ def measure(run: Run) -> Iterator[Result]:
             )
             for durability, age_ms in product(Durability, QUICK_AGES_MS if run.quick else AGES_MS)
         ]
-        recommended = recommend_age(with_batch, points)
-        at = next(point for point in points if point.settings == recommended)
-        notes = {**run.notes, "age_ms": recommended.batch_max_age_ms, "rate_per_s": round(rate_per_s), **_load()}
+        found = find_age(with_batch, points)
+        at = next(point for point in points if point.settings == found)
+        notes = {**run.notes, "age_ms": found.batch_max_age_ms, "rate_per_s": round(rate_per_s), **_load()}
         yield Result("sweep_age_hits_per_cpu_s", at.hits_per_cpu_s, None, None, "hits/CPU s", notes=notes)
-        compared, sides = compare_with_defaults(run, live, recommended, rate_per_s, seconds)
+        compared, sides = compare_with_defaults(run, live, found, rate_per_s, seconds)
+        recommended = recommend(found, compared.ratio or 1.0)
         target = run.keep or REPORTS
         target.mkdir(parents=True, exist_ok=True)
         described = {**machine(), "hits per second": round(rate_per_s)}
         text = config_map(recommended, described)
         (target / "footfall-batch.yaml").write_text(text)
-        rows = _rows(BatchSettings(), recommended, sides)
+        rows = _rows(BatchSettings(), found, sides)
         introduction = ", ".join(f"{name}: {value}" for name, value in described.items())
         (target / "sweep.html").write_text(sweep_page(introduction, batches, points, rows, text))
         yield replace(
             compared,
             notes={
                 **compared.notes,
+                "found": found.model_dump(mode="json"),
                 "recommended": recommended.model_dump(mode="json"),
                 "fresh_p99_ms": {side: _median(each, "fresh_p99_ms") for side, each in sides.items()},
                 "p99_ms": {side: _median(each, "p99_ms") for side, each in sides.items()},
@@ -128,7 +131,7 @@ def measure_backlog(run: Run, folder: Path) -> list[BatchPoint]:
     return [max(tries, key=lambda point: point.rows_per_s) for tries in zip(*rounds, strict=True)]
 
 
-def recommend_batch(points: Sequence[BatchPoint]) -> BatchSettings:
+def find_batch(points: Sequence[BatchPoint]) -> BatchSettings:
     """The fewest threads that are nearly as fast as any, the smallest batch whose rows are nearly as cheap as any's,
     and bytes by what a record takes. Cheap is CPU of both sides, which a busy machine changes less than it does time.
     """
@@ -144,7 +147,7 @@ def recommend_batch(points: Sequence[BatchPoint]) -> BatchSettings:
     return BatchSettings(batch_max_rows=rows, batch_max_bytes=mib * 2**20, flush_parallelism=threads)
 
 
-def recommend_age(settings: BatchSettings, points: Sequence[LivePoint]) -> BatchSettings:
+def find_age(settings: BatchSettings, points: Sequence[LivePoint]) -> BatchSettings:
     """The youngest age that is nearly as cheap as any and makes at most two INSERTs a second."""
     allowed = [
         (point.settings.batch_max_age_ms, point.hits_per_cpu_s)
@@ -154,11 +157,18 @@ def recommend_age(settings: BatchSettings, points: Sequence[LivePoint]) -> Batch
     return settings.model_copy(update={"batch_max_age_ms": int(knee(allowed)), "durability": Durability.PROCESS})
 
 
+def recommend(found: BatchSettings, gain: float) -> BatchSettings:
+    """What was found when it gains more than two rounds of a busy machine differ by, else the defaults: a setting that
+    gains nothing is one more to remember.
+    """
+    return found if gain > 1 + NEARLY else BatchSettings()
+
+
 def compare_with_defaults(
-    run: Run, live: Live, recommended: BatchSettings, rate_per_s: float, seconds: float
+    run: Run, live: Live, found: BatchSettings, rate_per_s: float, seconds: float
 ) -> tuple[Result, dict[str, list[LivePoint]]]:
     """Taking turns under the same load."""
-    sides: dict[str, list[LivePoint]] = {"recommended": [], "default": []}
+    sides: dict[str, list[LivePoint]] = {"found": [], "default": []}
 
     def one(side: str, settings: BatchSettings) -> float:
         point = live.measure(settings, rate_per_s, seconds)
@@ -166,8 +176,8 @@ def compare_with_defaults(
         return point.hits_per_cpu_s
 
     result = run.compare(
-        "sweep_recommended_vs_default",
-        lambda: one("recommended", recommended),
+        "sweep_found_vs_default",
+        lambda: one("found", found),
         lambda: one("default", BatchSettings()),
         unit="hits/CPU s",
     )
@@ -175,12 +185,12 @@ def compare_with_defaults(
 
 
 def _rows(
-    default: BatchSettings, recommended: BatchSettings, sides: Mapping[str, Sequence[LivePoint]]
+    default: BatchSettings, found: BatchSettings, sides: Mapping[str, Sequence[LivePoint]]
 ) -> list[tuple[object, ...]]:
-    before, after = default.model_dump(mode="json"), recommended.model_dump(mode="json")
+    before, after = default.model_dump(mode="json"), found.model_dump(mode="json")
     settings = [(name, value, after[name]) for name, value in before.items()]
     measured = [
-        (name, _median(sides["default"], name), _median(sides["recommended"], name))
+        (name, _median(sides["default"], name), _median(sides["found"], name))
         for name in ("hits_per_cpu_s", "our_us", "store_us", "p99_ms", "fresh_p99_ms", "inserts", "merges", "parts")
     ]
     return [*settings, *measured]

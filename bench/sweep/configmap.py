@@ -20,7 +20,7 @@ data:
 
 def batch_file(settings: BatchSettings, notes: Mapping[str, object]) -> str:
     """The mounted file: `server.batch_settings` reads it as it is."""
-    lines = ["# Measured by `python -m bench sweep`; more pods: an age of at least pods x 500 ms."]
+    lines = ["# Recommended by `python -m bench sweep`; more pods: an age of at least pods x 500 ms."]
     lines += [f"# {name}: {value}" for name, value in notes.items()]
     lines += [f"{name}: {value}" for name, value in settings.model_dump(mode="json").items()]
     return "\n".join(lines) + "\n"

@@ -19,9 +19,7 @@ def sweep_page(
 ) -> str:
     """The report."""
     sections = [
-        section(
-            "Recommended", f"<pre>{escape(config_map)}</pre>", table(("settings", "default", "recommended"), compared)
-        )
+        section("Recommended", f"<pre>{escape(config_map)}</pre>", table(("settings", "default", "found"), compared))
     ]
     for title, read in (
         ("Rows stored per second, by rows of a batch", lambda point: point.rows_per_s),

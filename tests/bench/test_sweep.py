@@ -38,20 +38,27 @@ def made_up_batches() -> list[BatchPoint]:
 
 
 def made_up_point(age_ms: int, our_us: float, durability: Durability = Durability.PROCESS) -> LivePoint:
-    settings = sweep.recommend_batch(made_up_batches()).model_copy(
+    settings = sweep.find_batch(made_up_batches()).model_copy(
         update={"batch_max_age_ms": age_ms, "durability": durability}
     )
     return LivePoint(settings, 20_000, 160_000, our_us, 2.0, 0.4, 2.0, age_ms / 2, age_ms + 50, 16, 3, 7)
 
 
-def test_a_thread_or_an_age_that_gains_nothing_is_not_recommended() -> None:
-    batch = sweep.recommend_batch(made_up_batches())
+def test_a_thread_or_an_age_that_gains_nothing_is_not_found() -> None:
+    batch = sweep.find_batch(made_up_batches())
     assert (batch.batch_max_rows, batch.flush_parallelism) == (50_000, 1)
     # 50,000 records of 200 bytes are 9.5 MiB; the limit leaves rows to decide.
     assert 50_000 * 200 < batch.batch_max_bytes < 50_000 * 200 * 1.5
     points = [made_up_point(250, 8.0), made_up_point(500, 12.0), made_up_point(1_000, 8.2), made_up_point(4_000, 8.0)]
     points.append(made_up_point(500, 1.0, Durability.POWER))
-    assert sweep.recommend_age(batch, points).batch_max_age_ms == 1_000
+    assert sweep.find_age(batch, points).batch_max_age_ms == 1_000
+
+
+def test_what_gains_nothing_is_not_recommended() -> None:
+    found = BatchSettings(batch_max_rows=250_000)
+    assert sweep.recommend(found, 1.15) == found
+    for gain in (0.99, 1.0, 1.04):
+        assert sweep.recommend(found, gain) == BatchSettings()
 
 
 def test_the_printed_configmap_is_read_by_the_product_and_has_the_names_of_the_deployed_one() -> None:
