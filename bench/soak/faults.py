@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import psutil
@@ -51,17 +51,14 @@ class Faults:
         self._batch_file = batch_file
         self._started_s = started_s
         self.happened: list[Happened] = []
-        self._turns: list[Callable[[], None]] = [
-            self.collector_killed,
-            self.store_killed,
-            self.processes_replaced,
-            self.store_frozen,
-            self.spool_full,
-        ]
+        self._any = cycle(
+            (self.collector_killed, self.store_killed, self.processes_replaced, self.store_frozen, self.spool_full)
+        )
+        self._of_the_store = cycle((self.store_killed, self.store_frozen, self.spool_full))
 
-    def next(self) -> None:
-        """The next one, to its end."""
-        turn = self._turns[len(self.happened) % len(self._turns)]
+    def next(self, *, spares_processes: bool) -> None:
+        """The next one, to its end; of those that end no process of ours when they are to be spared."""
+        turn = next(self._of_the_store if spares_processes else self._any)
         begun_s = time.monotonic() - self._started_s
         turn()
         ended_s = time.monotonic() - self._started_s

@@ -1,9 +1,10 @@
 """An hour (`--seconds` says otherwise) at 70 % of the maximum, open loop, with a fault every few minutes.
 
 Faults come in turn (`bench.soak.faults`): collect processes killed, ClickHouse killed, a rolling restart, ClickHouse
-frozen, the spool full. Afterwards each acknowledged hit is held against the rows and `footfall audit` must hold. What a
-hit's answer was decides what must be true of it: accepted hits are rows once, refused and dropped ones are none,
-unanswered ones at most one.
+frozen, the spool full. In the second half only those that leave our processes alone, so that what grows slowly has the
+time to show. Afterwards each acknowledged hit is held against the rows and `footfall audit` must hold. What a hit's
+answer was decides what must be true of it: accepted hits are rows once, refused and dropped ones are none, unanswered
+ones at most one.
 
 | line | bound |
 |---|---|
@@ -154,7 +155,7 @@ def _soak(
             running = RunningAttack(attack, run.cpus.client)
             while time.monotonic() - started_s < begun_s + attack.seconds:
                 if time.monotonic() - started_s > fault_every_s * (len(faults.happened) + 1):
-                    faults.next()
+                    faults.next(spares_processes=time.monotonic() - started_s > seconds / 2)
                     place([process.pid for process in footfall.collect_processes()], run.cpus.server)
                 time.sleep(0.2)
             outcome, intervals = running.wait()

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import random
 import re
+import time
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from bench.load.generator import Outcome
 from bench.plots import Line, Span, page, plot, section, table, tick
-from bench.soak.faults import Happened
+from bench.soak.faults import Faults, Happened
 from bench.soak.flatness import Point, growth
 from bench.soak.page import soak_page
 from bench.soak.sampling import ProcessSample, Sample
 from bench.suites import soak
+from tests.adversity.kept_clickhouse import KeptClickHouse
+from tests.services.footfall import FootfallServer
 
 RUN_S = 3_600.0
 
@@ -55,6 +60,31 @@ def made_up_samples() -> list[Sample]:
         )
         for at_s in range(0, 100, 10)
     ]
+
+
+class Harmless(Faults):
+    """Takes its turns and does nothing."""
+
+    def collector_killed(self) -> None: ...
+
+    def store_killed(self) -> None: ...
+
+    def processes_replaced(self) -> None: ...
+
+    def store_frozen(self) -> None: ...
+
+    def spool_full(self) -> None: ...
+
+
+def test_each_fault_has_its_turn_and_processes_can_be_spared(tmp_path: Path) -> None:
+    faults = Harmless(Mock(FootfallServer), Mock(KeptClickHouse), tmp_path / "batch.yaml", time.monotonic())
+    for spares_processes in (False,) * 6 + (True,) * 4:
+        faults.next(spares_processes=spares_processes)
+    of_the_store = ["store killed", "store frozen", "spool full"]
+    assert [fault.name for fault in faults.happened] == [
+        "collector killed", "store killed", "processes replaced", "store frozen", "spool full",
+        "collector killed", *of_the_store, "store killed",
+    ]  # fmt: skip
 
 
 def test_the_report_needs_nothing_else_and_names_each_fault() -> None:
