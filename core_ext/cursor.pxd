@@ -35,24 +35,6 @@ cdef inline const uint8_t* take(Cursor* cursor, size_t size_bytes) noexcept nogi
 
 # Loads from a span that `take` returned, at an offset inside it.
 
-cdef inline bint same_bytes(const uint8_t* one, const uint8_t* other, size_t size_bytes) noexcept nogil:
-    """Both spans hold the same. Inline, as the strings compared here are short: a call of memcmp costs more than they do."""
-    cdef uint64_t differing = 0
-    cdef size_t i = 0
-    if size_bytes >= 8:
-        while i + 8 < size_bytes:
-            if load_u64(one + i) != load_u64(other + i):
-                return False
-            i += 8
-        return load_u64(one + size_bytes - 8) == load_u64(other + size_bytes - 8)
-    if size_bytes >= 4:
-        return load_u32(one) == load_u32(other) and load_u32(one + size_bytes - 4) == load_u32(other + size_bytes - 4)
-    while i < size_bytes:
-        differing |= one[i] ^ other[i]
-        i += 1
-    return differing == 0
-
-
 cdef inline uint16_t load_u16(const uint8_t* at) noexcept nogil:
     cdef uint16_t value
     memcpy(&value, at, sizeof(value))
@@ -81,3 +63,21 @@ cdef inline float load_f32(const uint8_t* at) noexcept nogil:
     cdef float value
     memcpy(&value, at, sizeof(value))
     return value
+
+
+cdef inline bint same_bytes(const uint8_t* one, const uint8_t* other, size_t size_bytes) noexcept nogil:
+    """Both spans hold the same. Inline, as the strings compared here are short: a call of memcmp costs more than they do."""
+    cdef uint64_t differing = 0
+    cdef size_t i = 0
+    if size_bytes >= 8:
+        while i + 8 < size_bytes:
+            if load_u64(one + i) != load_u64(other + i):
+                return False
+            i += 8
+        return load_u64(one + size_bytes - 8) == load_u64(other + size_bytes - 8)
+    if size_bytes >= 4:
+        return load_u32(one) == load_u32(other) and load_u32(one + size_bytes - 4) == load_u32(other + size_bytes - 4)
+    while i < size_bytes:
+        differing |= one[i] ^ other[i]
+        i += 1
+    return differing == 0
