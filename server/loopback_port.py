@@ -1,15 +1,27 @@
-"""A loopback port for a child process that is told where to listen."""
+"""A loopback port for a child process that is told where to listen.
+
+Until the child listens, the port is claimed: its namesake of UDP is bound here, so that neither this process nor
+another one that asks here gives it away again. The kernel takes a claim back when its process ends, and only the newest
+are kept.
+"""
 
 from __future__ import annotations
 
 import random
 import socket
+from collections import deque
 
 LOOPBACK = "127.0.0.1"
 # Beneath ip_local_port_range (32,768 to 60,999 unless an operator says otherwise, see ip(7)): between our look and the
 # child's bind the kernel gives none of these to a connection that somebody opens.
 CHOICE = range(20_000, 32_768)
 TRIES = 100
+# More than anybody starts at once.
+MOST_CLAIMS = 32
+
+_claims: deque[socket.socket] = deque()
+# A test that seeds `random` would have two processes look at the same ports in the same order.
+_random = random.SystemRandom()
 
 
 class NoFreePort(OSError):
@@ -17,14 +29,14 @@ class NoFreePort(OSError):
 
 
 def free_port(preferred: int = 0) -> int:
-    """A port that nobody listens on at this moment: `preferred` when it is free and not 0, else one by chance.
+    """A port that nobody listens on at this moment: `preferred` when it is free and not 0, else one by chance, claimed.
 
     Raises `NoFreePort`.
     """
     if preferred and _can_be_bound(preferred, reuse=True):
         return preferred
-    for port in random.sample(CHOICE, TRIES):
-        if _can_be_bound(port, reuse=False):
+    for port in _random.sample(CHOICE, min(TRIES, len(CHOICE))):
+        if _can_be_bound(port, reuse=False) and _claim(port):
             return port
     raise NoFreePort(f"{TRIES} loopback ports between {CHOICE.start} and {CHOICE.stop - 1} are all taken")
 
@@ -38,3 +50,16 @@ def _can_be_bound(port: int, *, reuse: bool) -> bool:
         except OSError:
             return False
         return True
+
+
+def _claim(port: int) -> bool:
+    claim = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        claim.bind((LOOPBACK, port))
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    if len(_claims) > MOST_CLAIMS:
+        _claims.popleft().close()
+    return True

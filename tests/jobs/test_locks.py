@@ -119,12 +119,12 @@ def test_pieces_have_their_own_state_and_lock(world: World) -> None:
 
 
 def test_the_heartbeat_keeps_the_lock_of_a_job_that_is_silent(world: World) -> None:
-    world.limits = JobLimits(lease_ms=400, heartbeat_interval_s=0.05)
+    world.limits = JobLimits(lease_ms=1200, heartbeat_interval_s=0.05)
     world.clock = RunningClock(NOON_MS + 10 * MINUTE_MS)
     found: list[Any] = []
 
     def silent(context: JobContext) -> int:
-        time.sleep(0.8)
+        time.sleep(2.0)
         found.extend(world.runner().tick())
         return 1
 

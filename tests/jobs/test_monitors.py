@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,12 +107,12 @@ def test_a_monitor_that_is_away_delays_a_run_by_seconds_at_most(
     settings: Settings, monitor: Healthchecks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(monitors, "REPORT_TIMEOUT_S", 0.1)
-    monitor.hangs_s = 0.5
+    monitor.hangs_s = 5.0
     ping = Monitors(settings).ping_of(job(), run())
     began_s = time.monotonic()
     with caplog.at_level(logging.DEBUG):
         ping.succeeded(1)
-    assert time.monotonic() - began_s < 0.5
+    assert time.monotonic() - began_s < 4.0
     nobody = load_settings(data_dir=settings.data_dir, monitor_ping_url=f"http://127.0.0.1:1/{PING_KEY}")
     with caplog.at_level(logging.DEBUG):
         Monitors(nobody).ping_of(job(), run()).succeeded(1)
@@ -123,15 +124,21 @@ def test_a_monitor_that_is_away_delays_a_run_by_seconds_at_most(
 
 
 def test_a_name_server_that_is_away_is_not_waited_for(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up = threading.Event()
+
     def hang(*arguments: object, **more: object) -> Any:
-        time.sleep(0.6)
+        given_up.wait(5.0)
         raise socket.gaierror("away")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     monkeypatch.setattr(monitors, "REPORT_WAIT_S", 0.1)
     began_s = time.monotonic()
     Monitors(settings).ping_of(job(), run()).started()
-    assert time.monotonic() - began_s < 0.5
+    assert time.monotonic() - began_s < 4.0
+    given_up.set()
+    for thread in threading.enumerate():
+        if thread.name == "monitor-report":
+            thread.join(10)
 
 
 def test_pieces_have_checks_of_their_own(settings: Settings, monitor: Healthchecks) -> None:

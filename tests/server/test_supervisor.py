@@ -74,7 +74,7 @@ def test_a_silent_process_is_killed_and_another_started(settings: Settings, orde
     async def test(supervisor: Supervisor) -> None:
         await until(lambda: pid(supervisor) > 0)
         first = pid(supervisor)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         assert pid(supervisor) == first
         order("hang")
         await until(lambda: value(supervisor, "footfall_process_respawns_total") >= 1)
@@ -82,7 +82,7 @@ def test_a_silent_process_is_killed_and_another_started(settings: Settings, orde
         await until(lambda: pid(supervisor) not in (0, first))
         assert value(supervisor, "footfall_worker_up") == 1
 
-    supervised(settings, test, hangs_for_s=0.3)
+    supervised(settings, test, hangs_for_s=1.0)
 
 
 def test_a_process_that_says_it_is_not_live_is_killed_too(settings: Settings, order: Order) -> None:
@@ -94,7 +94,7 @@ def test_a_process_that_says_it_is_not_live_is_killed_too(settings: Settings, or
         order("report")
         await until(lambda: pid(supervisor) not in (0, first))
 
-    supervised(settings, test, hangs_for_s=0.3)
+    supervised(settings, test, hangs_for_s=1.0)
 
 
 def test_a_process_that_never_says_a_word_is_killed_too(settings: Settings, order: Order) -> None:
@@ -106,7 +106,7 @@ def test_a_process_that_never_says_a_word_is_killed_too(settings: Settings, orde
         # Its successor is there: the test does not end while that is being started.
         await until(lambda: value(supervisor, "footfall_processes") == 1)
 
-    supervised(settings, test, hangs_for_s=0.5)
+    supervised(settings, test, hangs_for_s=1.0)
 
 
 def test_a_process_that_cannot_start_is_tried_again_with_pauses(settings: Settings, order: Order) -> None:

@@ -287,8 +287,8 @@ def test_stopping_puts_back_what_takes_too_long(home: Settings, engine: Engine) 
         (task_id,) = host.enqueue()
         eventually(lambda: host.row(task_id).progress_done > 2)
         started_s = time.monotonic()
-        assert host.stop(1.0) is True
-        assert time.monotonic() - started_s < 1.0
+        assert host.stop(3.0) is True
+        assert time.monotonic() - started_s < 3.0
     row = host.row(task_id)
     assert (row.state, row.attempts, row.lease_token) == ("queued", 0, None)
     assert row.checkpoint["next"] > 2
