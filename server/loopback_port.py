@@ -7,6 +7,7 @@ are kept.
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections import deque
@@ -19,7 +20,8 @@ TRIES = 100
 # More than anybody starts at once.
 MOST_CLAIMS = 32
 
-_claims: deque[socket.socket] = deque()
+# Descriptors, as nobody is to close them before the process ends.
+_claims: deque[int] = deque()
 # A test that seeds `random` would have two processes look at the same ports in the same order.
 _random = random.SystemRandom()
 
@@ -53,13 +55,12 @@ def _can_be_bound(port: int, *, reuse: bool) -> bool:
 
 
 def _claim(port: int) -> bool:
-    claim = socket.socket(type=socket.SOCK_DGRAM)
-    try:
-        claim.bind((LOOPBACK, port))
-    except OSError:
-        claim.close()
-        return False
-    _claims.append(claim)
+    with socket.socket(type=socket.SOCK_DGRAM) as claim:
+        try:
+            claim.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        _claims.append(claim.detach())
     if len(_claims) > MOST_CLAIMS:
-        _claims.popleft().close()
+        os.close(_claims.popleft())
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import deque
 
@@ -58,7 +59,7 @@ def test_none_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_old_claims_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    claims: deque[socket.socket] = deque()
+    claims: deque[int] = deque()
     monkeypatch.setattr(loopback_port, "MOST_CLAIMS", 2)
     monkeypatch.setattr(loopback_port, "_claims", claims)
     ports = [free_port() for _ in range(3)]
@@ -68,7 +69,7 @@ def test_old_claims_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         with socket.socket(type=socket.SOCK_DGRAM) as refused, pytest.raises(OSError, match="in use"):
             refused.bind(("127.0.0.1", port))
     for claim in claims:
-        claim.close()
+        os.close(claim)
 
 
 def test_all_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
